@@ -1,0 +1,1 @@
+"""Conformance suite for traffic that leaves an Istio mesh."""

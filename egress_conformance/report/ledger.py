@@ -1,0 +1,119 @@
+"""The ledger: the report of one run. Every other report is drawn from it, and it knows nothing else.
+
+The JSON schema under docs/ is generated from these models; `SCHEMA` changes when they do.
+"""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+SCHEMA = "https://istio-egress-conformance.dev/schemas/ledger/v1"
+
+
+class Verdict(StrEnum):
+    """What became of a case."""
+
+    PASSED = "passed"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+    INCONCLUSIVE = "inconclusive"
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class DataPlane(_Model):
+    """The proxy that was found running."""
+
+    kind: Literal["istio-proxy", "envoy"]
+    version: str
+
+
+class Environment(_Model):
+    """What the run ran on."""
+
+    istio: str
+    revision: str
+    data_plane: DataPlane
+    kubernetes: str
+    provider: str
+    images: dict[str, str]
+    mesh_config: str = Field(description="SHA-256 of the mesh config the run found and put back")
+    emulations: list[str] = Field(description="ids of the cases whose result is from an emulation")
+    escaped_packets: int | None = Field(description="packets that left the cluster; null: nobody counted")
+
+
+class Summary(_Model):
+    """Counts of verdicts; emulated cases are counted apart and in none of the four."""
+
+    passed: int
+    failed: int
+    skipped: int
+    inconclusive: int
+    emulated: int
+    seconds: float
+
+
+class Attempt(_Model):
+    """One request, and what the three witnesses saw of it."""
+
+    curl: str = Field(description="what curl saw, in one line")
+    envoy: list[str] = Field(description="what the caller's Envoy logged, a line an entry")
+    server: list[str] = Field(description="what servers in the world received, a line a receipt")
+    agrees: bool
+    problems: list[str] = Field(description="what does not agree with the expectation, by witness")
+
+
+class Check(_Model):
+    """One expectation of a case: a control or the subject."""
+
+    role: Literal["control before", "subject", "control after", "check"]
+    expected: str
+    held: bool
+    attempts_made: int
+    convergence_ms: float | None
+    attempts: list[Attempt] = Field(description="the last attempts, those that were judged")
+    envoy_counted: dict[str, int] = Field(description="Envoy counters that moved during the check, by delta")
+
+
+class CaseRecord(_Model):
+    """One case of one run."""
+
+    id: str
+    area: str
+    title: str
+    statement: str
+    source: str
+    verdict: Verdict
+    reason: str = Field(description="why, in words; empty when passed")
+    emulated: bool
+    seconds: float
+    propagation_ms: float | None = Field(description="from the API server's answer to the first agreeing attempt")
+    observations: dict[str, Any]
+    witnesses: list[Check]
+    applied: list[str] = Field(description="the YAML the case applied, as it was sent")
+    evidence: dict[str, str] = Field(description="longer dumps by name, on failure")
+
+
+class Ledger(_Model):
+    """The report of one run."""
+
+    # `schema` is what users read in the JSON; the attribute has another name as pydantic uses that one.
+    schema_: str = Field(default=SCHEMA, alias="schema")
+    started: str
+    suite_version: str
+    environment: Environment
+    summary: Summary
+    cases: list[CaseRecord]
+
+    def write(self, path: Path) -> None:
+        """Write the ledger as JSON to `path`."""
+        path.write_text(self.model_dump_json(by_alias=True, indent=2) + "\n", encoding="utf-8")
+
+    @classmethod
+    def read(cls, path: Path) -> "Ledger":
+        """Read a ledger written by `write`."""
+        return cls.model_validate_json(path.read_text(encoding="utf-8"))
