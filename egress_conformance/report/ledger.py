@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-SCHEMA = "https://istio-egress-conformance.dev/schemas/ledger/v1"
+SCHEMA = "istio-egress-conformance/ledger/v1"
 
 
 class Verdict(StrEnum):
