@@ -1,0 +1,37 @@
+"""What a cluster is made of: the seam between getting images (pull or build) and making a cluster of them."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class ImageSet:
+    """Everything needed to make a kind cluster for one version of Istio.
+
+    Attributes:
+        istio: the short version the user asks for, e.g. ``1.31``.
+        full_version: what `istioctl version` says of itself.
+        node_image: the image of the kind nodes, as the engine knows it.
+        kind: the kind binary.
+        istioctl: the istioctl binary of that version.
+        hub: image hub of pilot and proxyv2.
+        tag: image tag of pilot and proxyv2.
+        upstream_envoy: whether proxyv2 holds the upstream Envoy instead of Istio's own build.
+        client_image: image of the pods in the mesh that send requests (curl).
+        world_image: image of servers and DNS outside the mesh.
+        digests: every image of the platform with its digest, for the ledger.
+        to_load: images the engine has which are not in the node image yet and must be loaded into the nodes.
+    """
+
+    istio: str
+    full_version: str
+    node_image: str
+    kind: Path
+    istioctl: Path
+    hub: str
+    tag: str
+    upstream_envoy: bool
+    client_image: str
+    world_image: str
+    digests: dict[str, str] = field(default_factory=dict)
+    to_load: tuple[str, ...] = ()
