@@ -38,9 +38,11 @@ func (c *client) Close() error {
 	return err
 }
 
-// CloseWrite ends our half of the connection.
-func (c *client) CloseWrite() error {
-	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
+// CloseWrite ends our half of the connection. net/http looks for it too.
+func (c *client) CloseWrite() error { return closeWrite(c.Conn) }
+
+func closeWrite(conn net.Conn) error {
+	if half, ok := conn.(interface{ CloseWrite() error }); ok {
 		return half.CloseWrite()
 	}
 	return nil
@@ -52,15 +54,21 @@ type recorder struct {
 	net.Conn
 	sni, alpn, tlsVersion, certificate string
 
-	mu   sync.Mutex
-	head []byte
+	mu       sync.Mutex
+	head     []byte
+	complete bool // the empty line after the headers has come
 }
+
+func (r *recorder) CloseWrite() error { return closeWrite(r.Conn) }
 
 func (r *recorder) Read(b []byte) (int, error) {
 	n, err := r.Conn.Read(b)
 	r.mu.Lock()
-	r.head = append(r.head, b[:min(n, maxHead-len(r.head))]...)
-	r.mu.Unlock()
+	defer r.mu.Unlock()
+	if !r.complete {
+		r.head = append(r.head, b[:min(n, maxHead-len(r.head))]...)
+		r.complete = bytes.Contains(r.head, []byte("\n\r\n")) || bytes.Contains(r.head, []byte("\n\n"))
+	}
 	return n, err
 }
 
@@ -78,7 +86,7 @@ func (r *recorder) request(method, target string) ([]header, bool) {
 // reset forgets a request: the next one begins with the next byte read.
 func (r *recorder) reset() {
 	r.mu.Lock()
-	r.head = nil
+	r.head, r.complete = nil, false
 	r.mu.Unlock()
 }
 

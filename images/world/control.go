@@ -16,6 +16,9 @@ import (
 	"time"
 )
 
+// maxControl bounds the connections to a control API, and to the DNS over TCP.
+const maxControl = 256
+
 // newInstance makes something only this process knows, so that an answer
 // that carries it came from here.
 func newInstance() string {

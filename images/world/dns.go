@@ -10,10 +10,12 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"sync"
 	"time"
 
 	"github.com/miekg/dns"
+	"golang.org/x/net/netutil"
 )
 
 const (
@@ -30,6 +32,7 @@ type dnsOptions struct {
 func parseDNS(args []string) (dnsOptions, error) {
 	var o dnsOptions
 	flags := flag.NewFlagSet("dns", flag.ContinueOnError)
+	flags.SetOutput(io.Discard) // main says what is wrong
 	flags.StringVar(&o.listen, "listen", ":53", "address of the DNS server, UDP and TCP")
 	flags.StringVar(&o.control, "control", ":8801", "address of the control API")
 	flags.StringVar(&o.clusterZone, "cluster-zone", "cluster.local", "the only zone that is forwarded")
@@ -52,9 +55,6 @@ func parseDNS(args []string) (dnsOptions, error) {
 
 func runDNS(ctx context.Context, args []string, out io.Writer) error {
 	options, err := parseDNS(args)
-	if errors.Is(err, flag.ErrHelp) {
-		return nil
-	}
 	if err != nil {
 		return err
 	}
@@ -116,7 +116,7 @@ func startDNS(o dnsOptions, out io.Writer) (*dnsServer, error) {
 	if err != nil {
 		return nil, bindError(o.listen+"/udp", "dns", err)
 	}
-	s.tcp = &dns.Server{Listener: listener, Handler: s}
+	s.tcp = &dns.Server{Listener: netutil.LimitListener(listener, maxControl), Handler: s}
 	s.udp = &dns.Server{PacketConn: packets, Handler: s}
 	for _, server := range []*dns.Server{s.tcp, s.udp} {
 		started := make(chan struct{})
@@ -139,7 +139,7 @@ func startDNS(o dnsOptions, out io.Writer) (*dnsServer, error) {
 	mux.HandleFunc("PUT /hosts/{name}", s.putHost)
 	mux.HandleFunc("DELETE /hosts/{name}", s.deleteHost)
 	s.control = newControlServer(mux)
-	go serveUntilClosed(s.control, control)
+	go serveUntilClosed(s.control, netutil.LimitListener(control, maxControl))
 	return s, nil
 }
 
@@ -170,6 +170,9 @@ func (s *dnsServer) putHost(w http.ResponseWriter, r *http.Request) {
 	err := decoder.Decode(&answer)
 	if err == nil {
 		err = answer.check()
+	}
+	if answer.Addresses == nil { // written as null
+		answer.Addresses = []netip.Addr{}
 	}
 	if err == nil {
 		err = s.table.put(name, answer)

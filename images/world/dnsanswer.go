@@ -25,7 +25,7 @@ func (s *dnsServer) ServeDNS(w dns.ResponseWriter, request *dns.Msg) {
 		return
 	}
 	if len(request.Question) != 1 || request.Question[0].Qclass != dns.ClassINET {
-		s.write(w, request, new(dns.Msg).SetRcode(request, dns.RcodeRefused))
+		s.send(w, new(dns.Msg).SetRcode(request, dns.RcodeRefused))
 		return
 	}
 	question := request.Question[0]
@@ -38,7 +38,9 @@ func (s *dnsServer) ServeDNS(w dns.ResponseWriter, request *dns.Msg) {
 	if s.isCluster(name) {
 		response := s.forward(request, q.Transport)
 		q.Forwarded = true
-		s.finish(w, request, response, q)
+		q.describe(response)
+		s.journal.add(q)
+		s.send(w, response)
 		return
 	}
 	answer, known := s.table.find(name)
@@ -51,25 +53,19 @@ func (s *dnsServer) ServeDNS(w dns.ResponseWriter, request *dns.Msg) {
 		return
 	}
 	response := reply(request, question, answer)
-	if answer.Delay == 0 {
-		s.finish(w, request, response, q)
-		return
+	if q.Transport == "udp" {
+		truncate(response, request)
 	}
-	q.Delay = time.Duration(answer.Delay).String()
+	if answer.Delay > 0 {
+		q.Delay = time.Duration(answer.Delay).String()
+	}
 	q.describe(response)
-	s.journal.add(q) // at once: the delay is the client's to feel
+	s.journal.add(q) // before the delay, which is the client's to feel
 	select {
 	case <-time.After(time.Duration(answer.Delay)):
-		s.write(w, request, response)
+		s.send(w, response)
 	case <-s.done:
 	}
-}
-
-// finish records the query and then answers it.
-func (s *dnsServer) finish(w dns.ResponseWriter, request, response *dns.Msg, q *query) {
-	q.describe(response)
-	s.journal.add(q)
-	s.write(w, request, response)
 }
 
 func (q *query) describe(response *dns.Msg) {
@@ -86,14 +82,16 @@ func (q *query) describe(response *dns.Msg) {
 	}
 }
 
-func (s *dnsServer) write(w dns.ResponseWriter, request, response *dns.Msg) {
-	if w.RemoteAddr().Network() == "udp" {
-		size := uint16(dns.MinMsgSize)
-		if edns := request.IsEdns0(); edns != nil {
-			size = edns.UDPSize()
-		}
-		response.Truncate(int(max(size, dns.MinMsgSize)))
+// truncate cuts an answer to what the client can take in one packet.
+func truncate(response, request *dns.Msg) {
+	size := uint16(dns.MinMsgSize)
+	if edns := request.IsEdns0(); edns != nil {
+		size = max(size, edns.UDPSize())
 	}
+	response.Truncate(int(size))
+}
+
+func (s *dnsServer) send(w dns.ResponseWriter, response *dns.Msg) {
 	if err := w.WriteMsg(response); err != nil {
 		slog.Debug("DNS answer not sent", "error", err)
 	}

@@ -17,9 +17,10 @@ import (
 )
 
 const (
-	maxDelay = 30 * time.Second
-	maxBytes = 64 << 20
-	maxBody  = 1 << 30
+	maxDelay   = 30 * time.Second
+	maxBytes   = 64 << 20
+	maxBody    = 1 << 30
+	headerWait = 30 * time.Second
 )
 
 type connKey struct{}
@@ -53,11 +54,14 @@ func (p *port) newHTTPServer() *http.Server {
 	return &http.Server{
 		Handler:           http.HandlerFunc(p.serveHTTP),
 		Protocols:         protocols,
-		ReadHeaderTimeout: 30 * time.Second,
+		ReadHeaderTimeout: headerWait,
 		ReadTimeout:       2 * maxDelay,
 		IdleTimeout:       10 * time.Minute,
 		MaxHeaderBytes:    96 << 10,
-		ErrorLog:          slog.NewLogLogger(slog.Default().Handler(), slog.LevelWarn),
+		// OPTIONS * is a request like any other and has its receipt.
+		DisableGeneralOptionsHandler: true,
+
+		ErrorLog: slog.NewLogLogger(slog.Default().Handler(), slog.LevelWarn),
 		ConnContext: func(ctx context.Context, conn net.Conn) context.Context {
 			return context.WithValue(ctx, connKey{}, conn)
 		},

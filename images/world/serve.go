@@ -15,6 +15,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"golang.org/x/net/netutil"
 )
 
 const handshakeWait = 10 * time.Second
@@ -35,6 +37,7 @@ type serveOptions struct {
 func parseServe(args []string) (serveOptions, error) {
 	var o serveOptions
 	flags := flag.NewFlagSet("serve", flag.ContinueOnError)
+	flags.SetOutput(io.Discard) // main says what is wrong
 	flags.StringVar(&o.name, "name", "", "name of this server in answers and receipts")
 	flags.StringVar(&o.control, "control", ":8800", "address of the control API")
 	flags.StringVar(&o.caCert, "ca-cert", "", "PEM file of the CA that signs the TLS ports' certificates")
@@ -67,9 +70,6 @@ func parseServe(args []string) (serveOptions, error) {
 
 func runServe(ctx context.Context, args []string, out io.Writer) error {
 	options, err := parseServe(args)
-	if errors.Is(err, flag.ErrHelp) {
-		return nil
-	}
 	if err != nil {
 		return err
 	}
@@ -136,7 +136,7 @@ func startServers(o serveOptions, out io.Writer) (*servers, error) {
 	}
 	identity := map[string]any{"server": o.name, "instance": s.instance, "ports": ports}
 	s.control = newControlServer(newControl(s.instance, "receipts", identity, s.journal))
-	go serveUntilClosed(s.control, control)
+	go serveUntilClosed(s.control, netutil.LimitListener(control, maxControl))
 	return s, nil
 }
 
@@ -198,7 +198,7 @@ func (p *port) accept() {
 func (p *port) serve(c *client) {
 	switch p.protocol {
 	case "http":
-		p.queue.push(&recorder{Conn: c})
+		p.push(&recorder{Conn: c})
 	case "tls":
 		p.handshake(c)
 	default:
@@ -220,19 +220,30 @@ func (p *port) handshake(c *client) {
 	if err == nil {
 		err = conn.Handshake()
 	}
-	if err == nil {
-		err = c.SetDeadline(time.Time{})
-	}
 	if err != nil {
 		c.problem = cut("TLS handshake: " + err.Error())
 		_ = conn.Close()
 		return
 	}
 	state := conn.ConnectionState()
-	p.queue.push(&recorder{
+	p.push(&recorder{
 		Conn: conn, sni: c.sni, alpn: state.NegotiatedProtocol,
 		tlsVersion: tls.VersionName(state.Version), certificate: describe(state.PeerCertificates),
 	})
+}
+
+// push hands a connection to net/http, whose own time-outs begin only when it
+// has looked whether the client speaks HTTP/2.
+func (p *port) push(r *recorder) {
+	err := r.SetDeadline(time.Time{})
+	if err == nil {
+		err = r.SetReadDeadline(time.Now().Add(headerWait))
+	}
+	if err != nil {
+		_ = r.Close()
+		return
+	}
+	p.queue.push(r)
 }
 
 func (p *port) record(r *receipt) {
