@@ -1,0 +1,193 @@
+"""A cluster that is there already, with Istio in it: looked at closely first, and nothing is installed."""
+
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from egress_conformance.cluster.kubeconfig import Api, choose_context, connect, kubeconfig_path
+from egress_conformance.cluster.provider import Cluster
+from egress_conformance.errors import UserError
+
+ISTIO_NAMESPACE = "istio-system"
+ISTIO_GROUP = "networking.istio.io"
+
+
+@dataclass(frozen=True)
+class Right:
+    """What the suite must be allowed to do, and what for."""
+
+    resource: str
+    verbs: str
+    why: str
+    group: str = ""
+    namespace: str = ""
+    mesh_wide: bool = False
+
+    def __str__(self) -> str:
+        where = f" in {self.namespace}" if self.namespace else ""
+        return f"{self.resource}{'.' + self.group if self.group else ''}{where}"
+
+
+_OBJECT = "create delete get list patch"
+_CASES = "the cases apply and delete them"
+
+# A right without a namespace is needed in all of them, as the suite makes namespaces of its own.
+RIGHTS = (
+    Right("namespaces", _OBJECT, "one for the world, one for each client"),
+    Right("pods", _OBJECT, "clients, and the servers of the world"),
+    Right("pods/exec", "create get", "curl, and the admin port of the client's proxy"),
+    Right("pods/log", "get", "the access log of the client's proxy"),
+    Right("pods/proxy", "create delete get update", "the control ports of the world"),
+    Right("configmaps", _OBJECT, "the world's CA certificate, and what is saved before a change"),
+    Right("secrets", _OBJECT, "the key of the world's CA"),
+    Right("serviceaccounts", _OBJECT, "the client's identity"),
+    Right("services", _OBJECT, "the world's DNS"),
+    Right("leases", "create delete get update", "one run at a time", group="coordination.k8s.io"),
+    Right("serviceentries", _OBJECT, _CASES, group=ISTIO_GROUP),
+    Right("virtualservices", _OBJECT, _CASES, group=ISTIO_GROUP),
+    Right("destinationrules", _OBJECT, _CASES, group=ISTIO_GROUP),
+    Right("sidecars", _OBJECT, _CASES, group=ISTIO_GROUP),
+    Right("envoyfilters", _OBJECT, _CASES, group=ISTIO_GROUP),
+    Right("telemetries", _OBJECT, "access logging for the client", group="telemetry.istio.io"),
+    Right("deployments", "get list", "finding istiod", group="apps", namespace=ISTIO_NAMESPACE),
+    Right("configmaps", "get", "reading the mesh config", namespace=ISTIO_NAMESPACE),
+    Right("configmaps", "patch", "changing the mesh config", namespace=ISTIO_NAMESPACE, mesh_wide=True),
+)
+
+Told = Callable[[str, str], None]
+"""Is told what was looked at, and what was found there."""
+
+
+@dataclass(frozen=True)
+class ExistingProvider:
+    """A kubeconfig context with Istio already there.
+
+    Args:
+        kubeconfig: the file; None for $KUBECONFIG or ~/.kube/config.
+        context: the context in it; None for its current one.
+        revision: the revision of Istio; None for the default one.
+        allow_mesh_changes: whether mesh-wide settings may be changed.
+        client_image: image of the client pods, from where the cluster can pull it; "" is refused.
+        world_image: image of the world's pods, likewise.
+    """
+
+    kubeconfig: Path | None
+    context: str | None
+    revision: str | None
+    allow_mesh_changes: bool
+    client_image: str
+    world_image: str
+    name: str = "existing"
+
+    def up(self) -> Cluster:
+        """Find the cluster, and in it an Istio that the suite can run against.
+
+        Raises:
+            UserError: the first thing that is not as the suite needs it.
+        """
+        return self.examine(lambda _what, _seen: None)
+
+    def down(self) -> None:
+        """Nothing: `up` makes nothing."""
+
+    def escaped_packets(self) -> int | None:
+        """None: nobody counts on somebody else's nodes."""
+        return None
+
+    def examine(self, told: Told) -> Cluster:
+        """As `up`, telling of each thing that was found in order."""
+        path = kubeconfig_path(self.kubeconfig)
+        context = choose_context(path, self.context)
+        told("kubeconfig", f"{path}, context {context}")
+        with connect(path, context) as api:
+            told("API server", f"{api.address}, Kubernetes {api.ask('/version')['gitVersion']}")
+            rights = [right for right in RIGHTS if self.allow_mesh_changes or not right.mesh_wide]
+            _require(api, rights)
+            told("rights", "all that the suite needs")
+            istiod = _istiod_image(api, self.revision or "default")
+            told("Istio", f"revision {self.revision or 'default'}, {istiod}")
+        images = {"client": self.client_image, "world": self.world_image}
+        if missing := [f"--{name}-image" for name, image in images.items() if not image]:
+            raise UserError(
+                f"an existing cluster needs {' and '.join(missing)}",
+                "build the images with `egress-conformance up` where there is a container engine, push them "
+                "to a registry that this cluster pulls from, and name them",
+            )
+        told("images", f"client {self.client_image}, world {self.world_image}")
+        return Cluster(
+            kubeconfig=path,
+            context=context,
+            client_image=self.client_image,
+            world_image=self.world_image,
+            images={"pilot": istiod, **images},
+            release=None,
+            revision="" if self.revision == "default" else self.revision or "",
+            may_change_mesh=self.allow_mesh_changes,
+        )
+
+
+def _require(api: Api, rights: Iterable[Right]) -> None:
+    """Ask the API server for each right.
+
+    Raises:
+        UserError: some are missing; every one is named.
+    """
+    asked = [(right, verb) for right in rights for verb in right.verbs.split()]
+    with ThreadPoolExecutor(8) as pool:
+        allowed = list(pool.map(lambda pair: _is_allowed(api, *pair), asked))
+    missing: dict[Right, list[str]] = {}
+    for (right, verb), may in zip(asked, allowed, strict=True):
+        if not may:
+            missing.setdefault(right, []).append(verb)
+    if missing:
+        listed = "; ".join(f"{' '.join(verbs)} {right} ({right.why})" for right, verbs in missing.items())
+        raise UserError(f"missing rights: {listed}", "have a ClusterRole with them bound to this user")
+
+
+def _is_allowed(api: Api, right: Right, verb: str) -> bool:
+    resource, _, subresource = right.resource.partition("/")
+    attributes = {
+        "group": right.group,
+        "resource": resource,
+        "subresource": subresource,
+        "namespace": right.namespace,
+        "verb": verb,
+    }
+    review = {"spec": {"resourceAttributes": attributes}}
+    answer = api.ask("/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", body=review)
+    return bool(answer["status"]["allowed"])
+
+
+def _istiod_image(api: Api, revision: str) -> str:
+    """The image of the istiod of a revision.
+
+    Raises:
+        UserError: there is no Istio, no such revision, or its istiod is not ready.
+    """
+    get_istio = "install Istio first, or leave --provider out and let the suite make a cluster of its own"
+    groups = {group["name"]: group["versions"] for group in api.ask("/apis")["groups"]}
+    served = [version["version"] for version in groups.get(ISTIO_GROUP, [])]
+    if not served:
+        raise UserError(f"there is no Istio in this cluster (no CRDs of {ISTIO_GROUP})", get_istio)
+    if "v1" not in served:
+        raise UserError(
+            f"the Istio in this cluster is too old ({ISTIO_GROUP} is there as {', '.join(served)}, not v1)",
+            "use Istio 1.22 or newer",
+        )
+    listed = api.ask(f"/apis/apps/v1/namespaces/{ISTIO_NAMESPACE}/deployments", labelSelector="app=istiod,istio.io/rev")
+    found = {item["metadata"]["labels"]["istio.io/rev"]: item for item in listed["items"]}
+    if not found:
+        raise UserError(f"there is no Istio in this cluster (no istiod in namespace {ISTIO_NAMESPACE})", get_istio)
+    if revision not in found:
+        raise UserError(
+            f"there is no revision {revision} of Istio in this cluster",
+            f"--revision NAME; it has: {', '.join(sorted(found))}",
+        )
+    istiod = found[revision]
+    if not istiod["status"].get("readyReplicas"):
+        raise UserError(
+            f"istiod of revision {revision} is not ready",
+            f"kubectl describe deployment --namespace {ISTIO_NAMESPACE} {istiod['metadata']['name']}",
+        )
+    return str(istiod["spec"]["template"]["spec"]["containers"][0]["image"])
