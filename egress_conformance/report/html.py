@@ -1,0 +1,103 @@
+"""report.html: the ledger as one page that needs no network, no JavaScript and no other file."""
+
+import base64
+import hashlib
+import re
+from importlib.resources import files
+from pathlib import Path
+
+import jinja2
+from markupsafe import Markup
+
+from egress_conformance.report import tally, words
+from egress_conformance.report.ledger import Attempt, CaseRecord, Ledger
+from egress_conformance.report.plot import propagation_plot
+
+WITNESSES = ("curl", "envoy", "server")
+_BY_WITNESS = re.compile(rf"({'|'.join(WITNESSES)}): ?(.*)", re.DOTALL)
+# A dump longer than this would make the page slow to open; the ledger has all of it.
+_DUMP_LIMIT = 100_000
+
+
+def write_html(ledger: Ledger, path: Path) -> None:
+    """Write the ledger as one HTML page to `path`."""
+    path.write_text(render(ledger), encoding="utf-8")
+
+
+def render(ledger: Ledger) -> str:
+    """The page as text."""
+    templates = files("egress_conformance.report") / "templates"
+    style, script = ((templates / name).read_text(encoding="utf-8") for name in ("report.css", "report.js"))
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("egress_conformance.report"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        finalize=_finalize,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "milliseconds": words.milliseconds,
+        "duration": words.duration,
+        "utc": words.utc,
+        "value": words.value,
+        "anchor": anchor,
+        "dump": dump,
+    }
+    environment.globals |= {"several": words.several, "problems_of": problems_of}
+    return environment.get_template("report.html.j2").render(
+        ledger=ledger,
+        subject=tally.subject(ledger),
+        outcome=tally.outcome(ledger),
+        # A number stays on the line of what it counts.
+        unbroken=re.sub(r"(\d) ", "\\1\N{NO-BREAK SPACE}", tally.outcome(ledger)),
+        exit_code=tally.exit_code(ledger),
+        counted=tally.counted(ledger.cases),
+        emulated=tally.emulated(ledger.cases),
+        groups=groups(ledger),
+        areas=sorted({case.area for case in ledger.cases}),
+        plot=propagation_plot(ledger.cases),
+        witnesses=WITNESSES,
+        # Ours, from the package; the browser runs nothing that does not have these hashes.
+        style=Markup(style),  # noqa: S704
+        script=Markup(script),  # noqa: S704
+        style_hash=_csp_hash(style),
+        script_hash=_csp_hash(script),
+    )
+
+
+def _finalize(expression: object) -> object:
+    """Applied to whatever the template puts out, before it is escaped."""
+    return words.shown(expression) if type(expression) is str else expression
+
+
+def _csp_hash(text: str) -> str:
+    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode("utf-8")).digest()).decode("ascii")
+
+
+def anchor(case: CaseRecord) -> str:
+    """The name under which a case can be linked to: its id."""
+    return re.sub(r"[^A-Za-z0-9-]+", "-", case.id)
+
+
+def dump(text: str) -> str:
+    """A longer text, cut where it would make the page heavy."""
+    if len(text) <= _DUMP_LIMIT:
+        return text
+    return text[:_DUMP_LIMIT] + f"\n… {len(text) - _DUMP_LIMIT} more characters are in ledger.json"
+
+
+def groups(ledger: Ledger) -> list[tuple[str, list[CaseRecord]]]:
+    """The cases by verdict, worst first; verdicts nobody got are left out."""
+    cases = {verdict: [c for c in ledger.cases if c.verdict is verdict] for verdict in tally.WORST_FIRST}
+    return [(verdict.value, members) for verdict, members in cases.items() if members]
+
+
+def problems_of(attempt: Attempt) -> dict[str, list[str]]:
+    """What did not agree, by the witness it is about; under ``""`` what is about none or several."""
+    problems: dict[str, list[str]] = {witness: [] for witness in (*WITNESSES, "")}
+    for problem in attempt.problems:
+        match = _BY_WITNESS.fullmatch(problem)
+        witness, text = match.groups() if match else ("", problem)
+        problems[witness].append(text)
+    return problems
