@@ -40,7 +40,7 @@ class PlatformTrouble(Exception):  # noqa: N818  (a word of the design, not an e
         self.detail = detail
 
 
-class Timeout(PlatformTrouble):  # noqa: N818
+class Timeout(PlatformTrouble):
     """A wait for the platform ran out.
 
     Args:

@@ -1,0 +1,193 @@
+"""One case of a run: set in place, watched for trouble that is not Istio's, and made into a verdict."""
+
+import re
+import traceback
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import pytest
+
+from egress_conformance.case import Case, Mode, Requirement
+from egress_conformance.cluster.kube import Refused
+from egress_conformance.errors import PlatformTrouble, UserError
+from egress_conformance.mesh.mesh import Mesh
+from egress_conformance.report.ledger import CaseRecord, DataPlane, Verdict
+from egress_conformance.traffic.client import Client
+from egress_conformance.traffic.recorder import Recorder
+from egress_conformance.worker import Worker
+from egress_conformance.world.world import World
+
+
+class CaseRun:
+    """One case under way.
+
+    Args:
+        case: what it declares.
+        worker: who runs it; None where the worker itself did not come up.
+    """
+
+    def __init__(self, case: Case, worker: Worker | None) -> None:
+        self.case = case
+        self.recorder = Recorder()
+        self._worker = worker
+        self._errors: list[pytest.ExceptionInfo[BaseException]] = []
+        self._seconds = 0.0
+        self._skipped = ""
+        self._evidence: dict[str, str] = {}
+
+    @property
+    def worker(self) -> Worker:
+        """Who runs the case."""
+        if self._worker is None:
+            raise RuntimeError("no worker")
+        return self._worker
+
+    def missing(self) -> str:
+        """Why the case cannot run here; "" if it can."""
+        worker = self.worker
+        there = {
+            Requirement.ISTIO_PROXY: lambda: worker.data_plane.kind == "istio-proxy",
+            Requirement.MESH_CHANGES: lambda: worker.info.may_change_mesh,
+            Requirement.INSTALL: lambda: worker.info.release is not None,
+            Requirement.TRACER: worker.has_tracer,
+        }
+        needs = list(self.case.requires)
+        if self.case.flips or (not worker.info.may_change_mesh and worker.config.mode() != self.case.mode):
+            needs.append(Requirement.MESH_CHANGES)
+        return next((str(need) for need in needs if not there[need]()), "")
+
+    @contextmanager
+    def in_place(self) -> Iterator[None]:
+        """The mesh in the case's mode, its world and client; afterwards nothing of the case is left.
+
+        Raises:
+            AssertionError: a proxy rejected configuration meanwhile.
+        """
+        worker = self.worker
+        with ExitStack() as stack:
+            stack.enter_context(worker.hold(self.case))
+            self.world = worker.world(self.case.id)
+            stack.callback(self.world.forget)
+            self.client = worker.client(self.world, self.recorder)
+            before = self._rejections()
+            yield
+            rejected = {name: count - before[name] for name, count in self._rejections().items()}
+            risen = {name: count for name, count in rejected.items() if count > 0}
+            assert not risen, f"configuration was rejected while the case ran: {risen}"  # noqa: S101
+
+    world: World
+    client: Client
+
+    def _rejections(self) -> dict[str, int]:
+        return {
+            **self.client.proxy.rejections(),
+            "istiod pilot_total_xds_rejects": self.worker.istiod_rejections(),
+        }
+
+    def mesh(self, manifests: Path) -> Mesh:
+        """The mesh, with manifests named from this folder."""
+        return self.worker.mesh(self.case, manifests, self.client, self.recorder)
+
+    @contextmanager
+    def second_istio(self, mode: Mode) -> Iterator[Client]:
+        """A client of a second Istio that was installed with a mode."""
+        with self.worker.second_istio(mode, self.world, self.recorder) as client:
+            yield client
+
+    def phase(self, call: pytest.CallInfo[None]) -> None:
+        """Take in how set-up, call or tear-down went."""
+        self._seconds += call.duration
+        if call.excinfo is None:
+            return
+        if call.excinfo.errisinstance(pytest.skip.Exception):
+            self._skipped = str(call.excinfo.value)
+            return
+        self._errors.append(call.excinfo)
+        if self._worker is not None and self.recorder.hosts:
+            self._evidence = self._dump()
+
+    @property
+    def data_plane(self) -> DataPlane | None:
+        """The proxy of the client; None where there is none."""
+        return self._worker.data_plane if self._worker else None
+
+    def verdict(self) -> tuple[Verdict, str]:
+        """The verdict so far, and the reason in words."""
+        for info in self._errors:
+            error = info.value
+            if isinstance(error, PlatformTrouble):
+                return Verdict.INCONCLUSIVE, str(error)
+            if not isinstance(error, AssertionError | Refused | pytest.fail.Exception):
+                # A mistake of the suite's, or of pytest's, says nothing about Istio.
+                return Verdict.INCONCLUSIVE, f"error in the suite: {type(error).__name__}: {error}"
+        if self._errors:
+            trouble = self._trouble()
+            if trouble:
+                return Verdict.INCONCLUSIVE, trouble
+            return Verdict.FAILED, "\n".join(str(info.value) for info in self._errors)
+        if self._skipped:
+            return Verdict.SKIPPED, self._skipped
+        return Verdict.PASSED, ""
+
+    def _trouble(self) -> str:
+        """Whether the platform broke under the case, so that its failure says nothing about Istio."""
+        if self._worker is None:
+            return "the worker did not come up"
+        try:
+            return self._worker.trouble()
+        except (PlatformTrouble, Refused) as error:
+            return str(error)
+
+    def explain(self) -> str:
+        """Why the case did not pass, for the terminal."""
+        verdict, reason = self.verdict()
+        lines = [f"{self.case.id} {verdict}: {self.case.statement}", "", reason]
+        for name, text in self._evidence.items():
+            lines += ["", f"{name}:", text.rstrip()]
+        lines += [text for applied in self.recorder.applied for text in ("", "applied:", applied.rstrip())]
+        if verdict == Verdict.INCONCLUSIVE and "error in the suite" in reason:
+            lines += ["", "".join(traceback.format_exception(self._errors[0].value))]
+        lines += ["", f"source: {self.case.source}"]
+        return "\n".join(lines)
+
+    def _dump(self) -> dict[str, str]:
+        """The proxy's view of the hosts the case asked for: what an expert would ask for first."""
+        try:
+            proxy = self.client.proxy
+            dump = []
+            for host in dict.fromkeys(self.recorder.hosts):
+                dump.append(f"host {host}")
+                dump += [f"  cluster  {name} ({kind})" for name, kind in proxy.clusters(host).items()]
+                dump += [f"  endpoint {endpoint}" for endpoint in proxy.endpoints(host)]
+                dump += [f"  route    {route}" for route in proxy.routes(host)]
+            ports = {address.rpartition(":")[2] for address in proxy.listeners().values()}
+            dump.append(f"listeners on ports {', '.join(sorted(ports, key=int))}; mode {proxy.mode()}")
+        except (PlatformTrouble, Refused, UserError) as error:
+            return {"the proxy's view": f"not to be had: {error}"}
+        return {"the proxy's view": "\n".join(dump)}
+
+    def record(self, area: str) -> CaseRecord:
+        """The case as the ledger keeps it."""
+        verdict, reason = self.verdict()
+        return CaseRecord(
+            id=self.case.id,
+            area=area,
+            title=self.case.title,
+            statement=self.case.statement,
+            source=self.case.source,
+            verdict=verdict,
+            reason=_plain(reason),
+            emulated=self.recorder.emulated,
+            seconds=round(self._seconds, 3),
+            propagation_ms=self.recorder.propagation_ms if verdict == Verdict.PASSED else None,
+            observations=self.recorder.observations,
+            witnesses=self.recorder.final_checks(),
+            applied=self.recorder.applied,
+            evidence=self._evidence,
+        )
+
+
+def _plain(text: str) -> str:
+    """Without terminal escapes."""
+    return re.sub(r"\x1b\[[0-9;]*[A-Za-z]", "", text)

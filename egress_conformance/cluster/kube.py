@@ -1,0 +1,294 @@
+"""The Kubernetes API, as little of it as the suite needs, with typed results and errors of the project's own."""
+
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, cast
+
+import kubernetes
+import urllib3
+from kubernetes.client.exceptions import ApiException
+from kubernetes.dynamic.exceptions import DynamicApiError
+from kubernetes.stream import stream
+
+from egress_conformance.errors import PlatformTrouble
+
+Doc = dict[str, Any]
+
+FIELD_MANAGER = "istio-egress-conformance"
+"""Field manager of every server-side apply, so that `kubectl get --show-managed-fields` tells who did it."""
+
+
+class Refused(Exception):  # noqa: N818  (what the API server says, not an error of ours)
+    """The API server refused a request: admission, validation, conflict, or a thing that is not there.
+
+    Attributes:
+        status: HTTP status.
+        message: what the API server said.
+    """
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(f"{status}: {message}")
+        self.status = status
+        self.message = message
+
+
+def _message(error: ApiException | DynamicApiError) -> str:
+    body = error.body
+    if isinstance(body, bytes):
+        body = body.decode(errors="replace")
+    try:
+        return str(json.loads(body)["message"])
+    except (KeyError, TypeError, ValueError):
+        return str(body or error.reason)
+
+
+@contextmanager
+def _api_errors(what: str) -> Iterator[None]:
+    """Turn the client's errors into Refused (an answer) or PlatformTrouble (no answer)."""
+    try:
+        yield
+    except (ApiException, DynamicApiError) as error:
+        if error.status and error.status < 500 and error.status != 429:
+            raise Refused(error.status, _message(error)) from None
+        raise PlatformTrouble("API server away", f"{what}: {error.status} {_message(error)}") from None
+    except (urllib3.exceptions.HTTPError, OSError) as error:
+        raise PlatformTrouble("API server away", f"{what}: {error}") from None
+
+
+class Kube:
+    """One API server, reached with one kubeconfig context.
+
+    Args:
+        kubeconfig: file with the credentials.
+        context: the context in that file.
+    """
+
+    def __init__(self, kubeconfig: Path, context: str) -> None:
+        self.kubeconfig = kubeconfig
+        self.context = context
+        self._api = kubernetes.config.new_client_from_config(config_file=str(kubeconfig), context=context)
+        self._dynamic = kubernetes.dynamic.DynamicClient(self._api)
+        # `stream` swaps the request function of the client it is given while it opens a connection: an exec
+        # must not share a client with anything else.
+        self._exec_lock = threading.Lock()
+        self._exec_api = kubernetes.config.new_client_from_config(config_file=str(kubeconfig), context=context)
+        self._exec_core = kubernetes.client.CoreV1Api(self._exec_api)
+
+    def close(self) -> None:
+        """Close the connections that are kept open between requests."""
+        for api in (self._api, self._exec_api):
+            api.rest_client.pool_manager.clear()
+
+    def version(self) -> str:
+        """The API server's version, e.g. ``v1.35.0``."""
+        return str(json.loads(self.raw("GET", "/version"))["gitVersion"])
+
+    def raw(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: dict[str, str | list[str]] | None = None,
+        body: object = None,
+        seconds: float = 10,
+    ) -> bytes:
+        """Send a request to a path of the API server.
+
+        Args:
+            method: HTTP method.
+            path: path of the API server, e.g. ``/api/v1/namespaces/x/pods/y:80/proxy/z``.
+            query: query parameters; a list repeats the parameter.
+            body: sent as JSON.
+            seconds: time-out of the request.
+
+        Returns:
+            The body of the answer.
+
+        Raises:
+            Refused: the API server answered with a 4xx.
+            PlatformTrouble: it answered with a 5xx or not at all.
+        """
+        pairs = [
+            (key, item)
+            for key, value in (query or {}).items()
+            for item in (value if isinstance(value, list) else [value])
+        ]
+        with _api_errors(f"{method} {path}"):
+            request = self._api.param_serialize(
+                method,
+                path,
+                query_params=pairs,
+                header_params={"Accept": "*/*", "Content-Type": "application/json"},
+                body=body,
+                auth_settings=["BearerToken"],
+            )
+            response = self._api.call_api(*request, _request_timeout=seconds)
+            data = response.read()
+            if not 200 <= response.status < 300:
+                raise ApiException(status=response.status, reason=response.reason, body=data)
+        return cast(bytes, data)
+
+    def _resource(self, api_version: str, kind: str) -> Any:  # noqa: ANN401  (the dynamic client has no types)
+        return self._dynamic.resources.get(api_version=api_version, kind=kind)
+
+    def apply(self, doc: Doc, *, dry_run: bool = False) -> Doc:
+        """Apply a document on the server's side (`kubectl apply --server-side --force-conflicts`).
+
+        Raises:
+            Refused: admission or validation refused it.
+        """
+        with _api_errors(f"apply {describe(doc)}"):
+            applied = self._dynamic.server_side_apply(
+                self._resource(doc["apiVersion"], doc["kind"]),
+                body=doc,
+                name=doc["metadata"]["name"],
+                namespace=doc["metadata"].get("namespace"),
+                force_conflicts=True,
+                field_manager=FIELD_MANAGER,
+                **({"dry_run": "All"} if dry_run else {}),
+            )
+        return cast(Doc, applied.to_dict())
+
+    def get(self, api_version: str, kind: str, name: str, namespace: str | None = None) -> Doc | None:
+        """One object, or None if it is not there."""
+        try:
+            with _api_errors(f"get {kind} {name}"):
+                found = self._resource(api_version, kind).get(name=name, namespace=namespace)
+        except Refused as refused:
+            if refused.status == 404:
+                return None
+            raise
+        return cast(Doc, found.to_dict())
+
+    def find(self, api_version: str, kind: str, namespace: str | None = None, labels: str | None = None) -> list[Doc]:
+        """Objects of one kind, of one namespace or of all."""
+        with _api_errors(f"list {kind}"):
+            found = self._resource(api_version, kind).get(namespace=namespace, label_selector=labels)
+        return [cast(Doc, item.to_dict()) for item in found.items]
+
+    def delete(self, doc: Doc) -> None:
+        """Delete an object; one that is gone already is no error. Does not wait for finalizers."""
+        try:
+            with _api_errors(f"delete {describe(doc)}"):
+                self._resource(doc["apiVersion"], doc["kind"]).delete(
+                    name=doc["metadata"]["name"], namespace=doc["metadata"].get("namespace")
+                )
+        except Refused as refused:
+            if refused.status != 404:
+                raise
+
+    def patch(self, doc: Doc, operations: list[Doc]) -> None:
+        """Change an object by JSON patch (RFC 6902)."""
+        with _api_errors(f"patch {describe(doc)}"):
+            self._resource(doc["apiVersion"], doc["kind"]).patch(
+                name=doc["metadata"]["name"],
+                namespace=doc["metadata"].get("namespace"),
+                body=operations,
+                content_type="application/json-patch+json",
+            )
+
+    def logs(self, namespace: str, pod: str, container: str, *, since: float | None = None) -> str:
+        """The log of a container, all of it or the last `since` seconds."""
+        query: dict[str, str | list[str]] = {"container": container}
+        if since is not None:
+            query["sinceSeconds"] = str(max(1, int(since) + 1))
+        path = f"/api/v1/namespaces/{namespace}/pods/{pod}/log"
+        return self.raw("GET", path, query=query).decode(errors="replace")
+
+    def exec(self, namespace: str, pod: str, container: str, command: list[str]) -> "Exec":
+        """Start a command in a container, its stdin, stdout and stderr connected.
+
+        Raises:
+            PlatformTrouble: the pod is gone or the command cannot be started.
+        """
+        try:
+            with self._exec_lock, _api_errors(f"exec in {namespace}/{pod}"):
+                socket = stream(
+                    self._exec_core.connect_get_namespaced_pod_exec,
+                    pod,
+                    namespace,
+                    container=container,
+                    command=command,
+                    stdin=True,
+                    stdout=True,
+                    stderr=True,
+                    tty=False,
+                    _preload_content=False,
+                    _request_timeout=10,
+                )
+        except Refused as refused:
+            raise PlatformTrouble("client pod gone", f"exec in {namespace}/{pod}: {refused.message}") from None
+        return Exec(socket, f"{namespace}/{pod}")
+
+    def run(self, namespace: str, pod: str, container: str, command: list[str], seconds: float = 15) -> str:
+        """Run a command in a container and return what it printed.
+
+        Raises:
+            PlatformTrouble: it could not be run, did not end in time, or ended with an error.
+        """
+        with self.exec(namespace, pod, container, command) as process:
+            return process.output(seconds)
+
+
+class Exec:
+    """A command that runs in a container."""
+
+    def __init__(self, socket: Any, where: str) -> None:  # noqa: ANN401  (the client has no types)
+        self._socket = socket
+        self._where = where
+
+    def __enter__(self) -> "Exec":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        # close() does nothing once the other side has said goodbye; the TCP connection is still open then.
+        self._socket.sock.shutdown()
+
+    def line(self, seconds: float) -> str | None:
+        """The next line of stdout, or None when the command has ended.
+
+        Raises:
+            PlatformTrouble: no line came in time, or the connection broke.
+        """
+        try:
+            line = str(self._socket.readline_stdout(timeout=seconds) or "")
+        except Exception as error:  # websocket-client raises many kinds
+            raise PlatformTrouble("exec broke off", f"in {self._where}: {error}") from error
+        if line:
+            return line
+        if self._socket.is_open():
+            raise PlatformTrouble("exec silent", f"nothing from {self._where} for {seconds:.0f} s")
+        return None
+
+    def send(self, line: str) -> None:
+        """Write a line to the command's stdin."""
+        try:
+            self._socket.write_stdin(line + "\n")
+        except Exception as error:
+            raise PlatformTrouble("exec broke off", f"in {self._where}: {error}") from error
+
+    def output(self, seconds: float) -> str:
+        """Wait for the end of the command and return its stdout."""
+        try:
+            self._socket.run_forever(timeout=seconds)
+            if self._socket.is_open():
+                raise PlatformTrouble("exec silent", f"{self._where}: not done after {seconds:.0f} s")
+            status = json.loads(self._socket.read_channel(3) or '{"status": "unknown"}')
+            out, errors = str(self._socket.read_stdout() or ""), str(self._socket.read_stderr() or "")
+        except PlatformTrouble:
+            raise
+        except Exception as error:
+            raise PlatformTrouble("exec broke off", f"in {self._where}: {error}") from error
+        if status.get("status") != "Success":
+            raise PlatformTrouble("exec failed", f"in {self._where}: {status.get('message')} {errors.strip()}")
+        return out
+
+
+def describe(doc: Doc) -> str:
+    """`kind namespace/name` of a document, for messages."""
+    metadata = doc.get("metadata", {})
+    namespace = metadata.get("namespace")
+    return f"{doc.get('kind')} {namespace + '/' if namespace else ''}{metadata.get('name')}"

@@ -1,0 +1,110 @@
+"""One run at a time on a cluster: a Kubernetes Lease that a crashed holder loses.
+
+https://kubernetes.io/docs/concepts/architecture/leases/
+"""
+
+import datetime
+import os
+import socket
+import threading
+
+from egress_conformance.cluster.kube import Doc, Kube, Refused
+from egress_conformance.errors import PlatformTrouble, UserError
+
+_SECONDS = 30
+_FORMAT = "%Y-%m-%dT%H:%M:%S.%fZ"
+
+
+class RunLease:
+    """The right to use a cluster, held by one run.
+
+    Args:
+        kube: the cluster.
+        namespace: where the Lease is.
+        run: id of the run.
+    """
+
+    def __init__(self, kube: Kube, namespace: str, run: str) -> None:
+        self._kube = kube
+        self._path = f"/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases"
+        self._namespace = namespace
+        self._holder = f"{run} {os.getpid()} {socket.gethostname()}"
+        self._stop = threading.Event()
+        self._renewer = threading.Thread(target=self._renew, name="run lease", daemon=True)
+
+    def _doc(self, version: str | None = None) -> Doc:
+        now = datetime.datetime.now(datetime.UTC).strftime(_FORMAT)
+        metadata = {"name": "run", "namespace": self._namespace}
+        if version is not None:
+            metadata["resourceVersion"] = version
+        spec = {"holderIdentity": self._holder, "leaseDurationSeconds": _SECONDS, "renewTime": now}
+        return {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": metadata, "spec": spec}
+
+    def take(self) -> str | None:
+        """Take the lease and keep renewing it.
+
+        Returns:
+            The holder it was taken from, if that one crashed.
+
+        Raises:
+            UserError: another run holds it.
+        """
+        previous = self._take()
+        self._renewer.start()
+        return previous
+
+    def _take(self) -> str | None:
+        try:
+            self._kube.raw("POST", self._path, body=self._doc())
+        except Refused as refused:
+            if refused.status != 409:
+                raise
+        else:
+            return None
+        held = self._kube.get("coordination.k8s.io/v1", "Lease", "run", self._namespace)
+        if held is None:
+            return self._take()
+        holder = str(held["spec"]["holderIdentity"])
+        if not _lost(held["spec"]):
+            run, pid, host = holder.split()
+            raise UserError(
+                f"another run is using this cluster (run {run}, process {pid} on {host})",
+                "wait for it to end, or stop it",
+            )
+        try:
+            self._kube.raw("PUT", f"{self._path}/run", body=self._doc(held["metadata"]["resourceVersion"]))
+        except Refused:
+            raise UserError("another run took this cluster just now", "wait for it to end") from None
+        return holder
+
+    def _renew(self) -> None:
+        while not self._stop.wait(_SECONDS / 3):
+            try:
+                self._kube.raw("PUT", f"{self._path}/run", body=self._doc())
+            except (Refused, PlatformTrouble):
+                # The API server is away for a moment, or for good: the cases will say so; try again.
+                continue
+
+    def release(self) -> None:
+        """Give the lease back."""
+        self._stop.set()
+        if self._renewer.is_alive():
+            self._renewer.join(_SECONDS)
+        self._kube.delete(self._doc())
+
+
+def _lost(spec: Doc) -> bool:
+    """Whether the holder is gone: its time ran out, or it was a process of this machine that is no more."""
+    renewed = datetime.datetime.strptime(str(spec["renewTime"]), _FORMAT).replace(tzinfo=datetime.UTC)
+    if datetime.datetime.now(datetime.UTC) - renewed > datetime.timedelta(seconds=spec["leaseDurationSeconds"]):
+        return True
+    _, pid, host = str(spec["holderIdentity"]).split()
+    if host != socket.gethostname():
+        return False
+    try:
+        os.kill(int(pid), 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:
+        return False
+    return False

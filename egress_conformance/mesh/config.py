@@ -1,0 +1,100 @@
+"""The mesh config: ConfigMap `istio`, read and changed the way the article does it, and put back byte for byte."""
+
+import hashlib
+from typing import Any
+
+import yaml
+
+from egress_conformance.case import Mode
+from egress_conformance.cluster.kube import Doc, Kube, Refused
+from egress_conformance.errors import PlatformTrouble, UserError
+
+ISTIO_NAMESPACE = "istio-system"
+OWN_NAMESPACE = "egress-conformance"
+"""Namespace of what the suite keeps in a cluster: the world, its lock, the saved mesh config."""
+
+_SAVED = "saved-mesh-config"
+
+
+class MeshConfig:
+    """The mesh config of one Istio revision.
+
+    Args:
+        kube: the cluster.
+        revision: revision of Istio, "" for the default one.
+    """
+
+    def __init__(self, kube: Kube, revision: str = "") -> None:
+        self._kube = kube
+        self.name = f"istio-{revision}" if revision else "istio"
+
+    def _config_map(self, name: str, namespace: str) -> Doc:
+        return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, "namespace": namespace}}
+
+    def text(self) -> str:
+        """The mesh config as it stands in the ConfigMap.
+
+        Raises:
+            UserError: there is none: Istio is not installed, or keeps its mesh config elsewhere.
+        """
+        found = self._kube.get("v1", "ConfigMap", self.name, ISTIO_NAMESPACE)
+        if found is None or "mesh" not in found.get("data", {}):
+            raise UserError(
+                f"no mesh config in ConfigMap {ISTIO_NAMESPACE}/{self.name}",
+                "install Istio, or name its revision with --revision",
+            )
+        return str(found["data"]["mesh"])
+
+    def parsed(self) -> dict[str, Any]:
+        """The mesh config as values."""
+        return yaml.safe_load(self.text()) or {}
+
+    def digest(self) -> str:
+        """SHA-256 of the mesh config."""
+        return hashlib.sha256(self.text().encode()).hexdigest()
+
+    def mode(self) -> Mode:
+        """`outboundTrafficPolicy.mode`; ALLOW_ANY where nothing is said (Istio's default)."""
+        return Mode(self.parsed().get("outboundTrafficPolicy", {}).get("mode", Mode.ALLOW_ANY))
+
+    def set_mode(self, mode: Mode) -> None:
+        """Change the mode; the original is saved in the cluster first."""
+        self.save()
+        values = self.parsed()
+        values.setdefault("outboundTrafficPolicy", {})["mode"] = str(mode)
+        self._write(yaml.safe_dump(values, sort_keys=False))
+
+    def _write(self, text: str) -> None:
+        operation = {"op": "replace", "path": "/data/mesh", "value": text}
+        self._kube.patch(self._config_map(self.name, ISTIO_NAMESPACE), [operation])
+
+    def save(self) -> None:
+        """Keep the original in the suite's own namespace, unless it is kept already."""
+        if self._kube.get("v1", "ConfigMap", _SAVED, OWN_NAMESPACE) is not None:
+            return
+        saved = self._config_map(_SAVED, OWN_NAMESPACE)
+        saved["data"] = {"name": self.name, "mesh": self.text()}
+        self._kube.apply(saved)
+
+    def restore(self) -> bool:
+        """Put the saved original back, byte for byte, and forget it.
+
+        Returns:
+            Whether there was one that differed from what is there now.
+
+        Raises:
+            PlatformTrouble: it could not be put back; the saved one is kept.
+        """
+        saved = self._kube.get("v1", "ConfigMap", _SAVED, OWN_NAMESPACE)
+        if saved is None:
+            return False
+        owner = MeshConfig(self._kube)
+        owner.name = saved["data"]["name"]
+        changed = owner.text() != saved["data"]["mesh"]
+        if changed:
+            try:
+                owner._write(saved["data"]["mesh"])
+            except Refused as refused:
+                raise PlatformTrouble("mesh config not restored", refused.message) from None
+        self._kube.delete(self._config_map(_SAVED, OWN_NAMESPACE))
+        return changed

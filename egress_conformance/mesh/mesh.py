@@ -1,0 +1,124 @@
+"""The mesh, as one case sees it: apply resources, flip the mode; all of it is undone when the case leaves."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from egress_conformance.case import Case, Mode
+from egress_conformance.cluster.kube import Doc, Kube, describe
+from egress_conformance.errors import PlatformTrouble
+from egress_conformance.mesh.config import ISTIO_NAMESPACE, MeshConfig
+from egress_conformance.mesh.manifests import dump, fill
+from egress_conformance.mesh.proxy import Proxy
+from egress_conformance.traffic.recorder import Recorder
+
+OWNER_LABEL = "egress-conformance/run"
+
+
+@dataclass
+class Mesh:
+    """The mesh, as one case sees it.
+
+    Args:
+        kube: the cluster.
+        config: the mesh config.
+        namespace: the client's, where resources go unless they name another.
+        run: id of the run, on everything that is applied.
+        manifests: folder that manifests are named from.
+        case: the case.
+        proxy: the client's sidecar, which a change of mode must reach.
+        recorder: keeps what was applied.
+    """
+
+    kube: Kube
+    config: MeshConfig
+    namespace: str
+    run: str
+    manifests: Path
+    case: Case
+    proxy: Proxy
+    recorder: Recorder
+
+    @contextmanager
+    def apply(self, manifest: str, **values: str) -> Iterator[list[Doc]]:
+        """Apply a manifest: the subject of the case. It is deleted again on leaving.
+
+        Args:
+            manifest: path below manifests/.
+            values: a value for each `${name}` in it; `namespace` is given.
+
+        Raises:
+            UserError: the manifest is broken or a value is missing.
+            Refused: the API server or an admission webhook refused it.
+        """
+        with self._applied(manifest, values) as docs, self.recorder.subject():
+            yield docs
+
+    @contextmanager
+    def given(self, manifest: str, **values: str) -> Iterator[list[Doc]]:
+        """Apply a manifest that sets the scene: as `apply`, but not what the case is about."""
+        with self._applied(manifest, values) as docs:
+            yield docs
+
+    @contextmanager
+    def _applied(self, manifest: str, values: dict[str, str]) -> Iterator[list[Doc]]:
+        docs = fill(self.manifests / manifest, {"namespace": self.namespace, **values})
+        for doc in docs:
+            doc["metadata"].setdefault("namespace", self.namespace)
+            doc["metadata"].setdefault("labels", {})[OWNER_LABEL] = self.run
+        self.recorder.applied.append(f"# {manifest}\n{dump(docs)}")
+        done: list[Doc] = []
+        try:
+            for doc in docs:
+                done.append(doc)
+                self.kube.apply(doc)
+            yield docs
+        finally:
+            for doc in reversed(done):
+                self.kube.delete(doc)
+            self._expect_gone(done)
+
+    def _expect_gone(self, docs: list[Doc]) -> None:
+        for doc in docs:
+            metadata = doc["metadata"]
+            if self.kube.get(doc["apiVersion"], doc["kind"], metadata["name"], metadata["namespace"]) is not None:
+                raise PlatformTrouble("leftover", f"{describe(doc)} is still there after its deletion")
+
+    @contextmanager
+    def outbound_traffic_policy(self, mode: Mode) -> Iterator[None]:
+        """Flip the mesh's mode, by an edit of ConfigMap istio: the subject of the case. Flipped back on leaving.
+
+        Returns at once when the edit is accepted: how long it takes to show is for the checks to measure.
+        """
+        if not self.case.flips:
+            raise ValueError(f"{self.case.id} flips the mesh's mode: declare it with @case(..., flips=True)")
+        before = self.config.mode()
+        self.recorder.applied.append(
+            f"# ConfigMap istio-system/{self.config.name}\noutboundTrafficPolicy: {{mode: {mode}}}\n"
+        )
+        self.config.set_mode(mode)
+        try:
+            with self.recorder.subject():
+                yield
+        finally:
+            self.config.set_mode(before)
+
+    @contextmanager
+    def emulating(self, manifest: str, **values: str) -> Iterator[None]:
+        """Stand in for what only Istio's own proxy build does, where another runs; the result is labelled so."""
+        if self.proxy.data_plane().kind == "istio-proxy":
+            yield
+            return
+        self.recorder.emulated = True
+        with self._applied(manifest, values):
+            yield
+
+    def starts(self) -> dict[str, list[str]]:
+        """When each container of istiod and of the client was started: what does not change is not restarted."""
+        found = {}
+        for namespace, labels in ((ISTIO_NAMESPACE, "app=istiod"), (self.namespace, "app=client")):
+            for pod in self.kube.find("v1", "Pod", namespace, labels):
+                states = [status["state"] for status in pod["status"]["containerStatuses"]]
+                found[pod["metadata"]["uid"]] = [str(state.get("running", {}).get("startedAt")) for state in states]
+        return found

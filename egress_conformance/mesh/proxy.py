@@ -1,0 +1,145 @@
+"""A client's Envoy, as its admin port tells it: typed values, read through an exec in the client container.
+
+Formats: https://www.envoyproxy.io/docs/envoy/latest/operations/admin
+"""
+
+import json
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from egress_conformance.case import Mode
+from egress_conformance.report.ledger import DataPlane
+from egress_conformance.waiting import wait_for
+
+MODE_SECONDS = 30
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """One row of `istioctl proxy-config endpoint`."""
+
+    address: str
+    port: int
+    status: str
+    outlier_check: str
+    cluster: str
+
+    def __str__(self) -> str:
+        return f"{self.address}:{self.port}  {self.status}  {self.outlier_check}  {self.cluster}"
+
+
+class Proxy:
+    """One Envoy.
+
+    Args:
+        admin: fetches a path of the admin port and returns the body.
+    """
+
+    def __init__(self, admin: Callable[[str], str]) -> None:
+        self._admin = admin
+
+    def _json(self, path: str) -> dict[str, Any]:
+        parsed: dict[str, Any] = json.loads(self._admin(path))
+        return parsed
+
+    def data_plane(self) -> DataPlane:
+        """Which build runs, told by what is compiled in: only Istio's own has the `istio.stats` filter."""
+        version = str(self._json("/server_info")["version"]).split("/")[1]
+        extensions = self._admin("/config_dump?resource=bootstrap")
+        return DataPlane(kind="istio-proxy" if '"istio.stats"' in extensions else "envoy", version=version)
+
+    def endpoints(self, host: str) -> list[Endpoint]:
+        """Endpoints of the clusters of a host, as `istioctl proxy-config endpoint` lists them."""
+        return [endpoint for endpoint in self._endpoints() if endpoint.cluster.endswith(f"|{host}")]
+
+    def _endpoints(self) -> list[Endpoint]:
+        found = []
+        for cluster in self._json("/clusters?format=json").get("cluster_statuses", []):
+            for host in cluster.get("host_statuses", []):
+                socket = host["address"].get("socket_address", {})
+                health = host["health_status"]
+                healthy = health.get("eds_health_status", "HEALTHY") == "HEALTHY"
+                found.append(
+                    Endpoint(
+                        address=socket.get("address", ""),
+                        port=socket.get("port_value", 0),
+                        status="HEALTHY" if healthy else "UNHEALTHY",
+                        outlier_check="FAILED" if health.get("failed_outlier_check") else "OK",
+                        cluster=cluster["name"],
+                    )
+                )
+        return found
+
+    def clusters(self, host: str = "") -> dict[str, str]:
+        """Names and types (EDS, STRICT_DNS, ORIGINAL_DST, ...) of the clusters of a host, or of all."""
+        configs = self._json("/config_dump?resource=dynamic_active_clusters").get("configs", [])
+        clusters = [config["cluster"] for config in configs]
+        return {c["name"]: c.get("type", "STATIC") for c in clusters if c["name"].endswith(host)}
+
+    def listeners(self) -> dict[str, str]:
+        """Names and addresses (`ip:port`) of the listeners."""
+        found = {}
+        for listener in self._json("/listeners?format=json").get("listener_statuses", []):
+            socket = listener["local_address"].get("socket_address", {})
+            found[listener["name"]] = f"{socket.get('address')}:{socket.get('port_value')}"
+        return found
+
+    def routes(self, host: str) -> list[str]:
+        """`route configuration: virtual host -> domains` of each virtual host that names a host."""
+        configs = self._json("/config_dump?resource=dynamic_route_configs").get("configs", [])
+        return [
+            f"{route['route_config']['name']}: {virtual['name']} -> {', '.join(virtual['domains'])}"
+            for route in configs
+            for virtual in route["route_config"].get("virtual_hosts", [])
+            if any(host in domain for domain in virtual["domains"])
+        ]
+
+    def stats(self, pattern: str) -> dict[str, int]:
+        """Counters and gauges whose names match a regular expression."""
+        return parse_stats(self._admin(f"/stats?filter={pattern}"))
+
+    def rejections(self) -> dict[str, int]:
+        """Counters of rejected clusters and listeners; they never go back, so compare deltas."""
+        return self.stats("(cds|lds)[.]update_rejected")
+
+    def mode(self) -> Mode | None:
+        """The mode this proxy obeys, told by where its catch-all listener sends unmatched connections."""
+        dump = self._admin("/config_dump?resource=dynamic_listeners&name_regex=virtualOutbound")
+        clusters = set(re.findall(r'"cluster": "(PassthroughCluster|BlackHoleCluster)"', _default_chain(dump)))
+        if "PassthroughCluster" in clusters:
+            return Mode.ALLOW_ANY
+        return Mode.REGISTRY_ONLY if clusters else None
+
+    def wait_for_mode(self, mode: Mode) -> None:
+        """Wait until the proxy obeys a mode.
+
+        Raises:
+            Timeout: it does not.
+        """
+        wait_for(
+            f"the proxy to obey {mode}",
+            lambda: True if self.mode() == mode else None,
+            seconds=MODE_SECONDS,
+            hint="istioctl proxy-status; does a Sidecar or another revision's mesh config set the mode here?",
+            every=0.05,
+            seen=lambda: f"mode {self.mode()}",
+        )
+
+
+def _default_chain(dump: str) -> str:
+    """The part of the virtual outbound listener that holds the catch-all filter chain, as indented JSON."""
+    chains = []
+    for config in json.loads(dump).get("configs", []):
+        listener = config.get("active_state", {}).get("listener", {})
+        chains += [c for c in listener.get("filter_chains", []) if "catchall" in c.get("name", "")]
+        if "default_filter_chain" in listener:
+            chains.append(listener["default_filter_chain"])
+    return json.dumps(chains)
+
+
+def parse_stats(text: str) -> dict[str, int]:
+    """Parse Envoy's plain-text stats; histograms are left out."""
+    pairs = (line.partition(": ") for line in text.splitlines())
+    return {name: int(value) for name, _, value in pairs if value.isdigit()}

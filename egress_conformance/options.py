@@ -1,0 +1,86 @@
+"""What a user can choose. One table; the command line and pytest both offer it."""
+
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Option:
+    """One option.
+
+    Attributes:
+        flag: as typed.
+        help: what it does.
+        choices: allowed values; empty for a flag or free text.
+        default: value when it is not given; a bool makes it a flag.
+        metavar: name of a free value.
+    """
+
+    flag: str
+    help: str
+    choices: tuple[str, ...] = ()
+    default: str | bool | None = None
+    metavar: str | None = None
+
+    @property
+    def name(self) -> str:
+        """The field of `Options` it sets."""
+        return self.flag.removeprefix("--").replace("-", "_")
+
+
+OPTIONS = (
+    Option("--istio", "Istio version to install, e.g. 1.31 (default: the newest known)", metavar="VERSION"),
+    Option("--provider", "where Kubernetes comes from", ("kind", "existing"), "kind"),
+    Option(
+        "--images",
+        "pull images from registries, build them from packages, or find out",
+        ("auto", "pull", "build"),
+        "auto",
+    ),
+    Option("--fresh", "kind: make the cluster anew", default=False),
+    Option(
+        "--down",
+        "kind: remove the cluster after the run (default: it is kept for the next one)",
+        default=False,
+    ),
+    Option("--no-install", "install nothing on this machine, not even a container engine", default=False),
+    Option("--kubeconfig", "existing: the kubeconfig file (default: as kubectl)", metavar="FILE"),
+    Option("--context", "existing: the context in it (default: the current one)", metavar="NAME"),
+    Option("--revision", "existing: the Istio revision to test (default: the default one)", metavar="REV"),
+    Option(
+        "--allow-mesh-changes",
+        "existing: allow changes to mesh-wide settings; they are put back",
+        default=False,
+    ),
+    Option("--client-image", "existing: image of the client, with bash and curl", metavar="IMAGE"),
+    Option("--world-image", "existing: image of the world's servers", metavar="IMAGE"),
+)
+
+
+@dataclass(frozen=True)
+class Options:
+    """The user's choices; see OPTIONS."""
+
+    istio: str | None = None
+    provider: str = "kind"
+    images: str = "auto"
+    fresh: bool = False
+    down: bool = False
+    no_install: bool = False
+    kubeconfig: str | None = None
+    context: str | None = None
+    revision: str | None = None
+    allow_mesh_changes: bool = False
+    client_image: str | None = None
+    world_image: str | None = None
+
+    @classmethod
+    def of(cls, values: dict[str, Any]) -> "Options":
+        """Options from parsed arguments."""
+        return cls(**{field.name: values[field.name] for field in fields(cls)})
+
+    @property
+    def kubeconfig_path(self) -> Path | None:
+        """The kubeconfig file, if one is named."""
+        return Path(self.kubeconfig).expanduser() if self.kubeconfig else None

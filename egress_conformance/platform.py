@@ -1,0 +1,242 @@
+"""The platform of a run: cluster, Istio and world, brought up once for all workers, and put back at the end."""
+
+import base64
+import json
+import secrets
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from egress_conformance.cluster.existing import ExistingProvider
+from egress_conformance.cluster.kind import KindProvider
+from egress_conformance.cluster.kube import Doc, Kube
+from egress_conformance.cluster.lease import RunLease
+from egress_conformance.cluster.provider import Cluster, IstioRelease, Provider
+from egress_conformance.errors import UserError
+from egress_conformance.mesh import install
+from egress_conformance.mesh.config import OWN_NAMESPACE, MeshConfig
+from egress_conformance.mesh.manifests import ROOT, check, fill
+from egress_conformance.mesh.mesh import OWNER_LABEL
+from egress_conformance.options import Options
+from egress_conformance.waiting import wait_for
+from egress_conformance.world.certs import make_ca
+from egress_conformance.world.pods import SECONDS, make_world, wait_for_pods
+
+MANAGED = "app.kubernetes.io/managed-by=istio-egress-conformance"
+SECOND_REVISION = "egress-second"
+"""Revision of a second Istio that a case installs; found after a crash by this name."""
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class PlatformInfo:
+    """What a worker needs to know of the platform; crosses process boundaries as JSON."""
+
+    run: str
+    provider: str
+    kubeconfig: str
+    context: str
+    revision: str
+    client_image: str
+    may_change_mesh: bool
+    release: dict[str, str | bool] | None
+    images: dict[str, str]
+
+    def dump(self) -> str:
+        """As JSON."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def load(cls, text: str) -> "PlatformInfo":
+        """From JSON."""
+        return cls(**json.loads(text))
+
+    def kube(self) -> Kube:
+        """A connection to the cluster."""
+        return Kube(Path(self.kubeconfig), self.context)
+
+    def cluster(self) -> Cluster:
+        """The cluster, as far as a worker needs it."""
+        return Cluster(
+            kubeconfig=Path(self.kubeconfig),
+            context=self.context,
+            client_image=self.client_image,
+            world_image="",
+            images=self.images,
+            release=self.istio_release(),
+            revision=self.revision,
+            may_change_mesh=self.may_change_mesh,
+        )
+
+    def istio_release(self) -> IstioRelease | None:
+        """The Istio the suite installed; None where it was there."""
+        if self.release is None:
+            return None
+        values = {**self.release, "istioctl": Path(str(self.release["istioctl"]))}
+        return IstioRelease(**values)  # type: ignore[arg-type]
+
+
+def make_provider(options: Options) -> Provider:
+    """The provider the user asked for."""
+    if options.provider == "existing":
+        return ExistingProvider(
+            kubeconfig=options.kubeconfig_path,
+            context=options.context,
+            revision=options.revision,
+            allow_mesh_changes=options.allow_mesh_changes,
+            client_image=options.client_image or "",
+            world_image=options.world_image or "",
+        )
+    return KindProvider(istio=options.istio, images=options.images, install=not options.no_install, fresh=options.fresh)
+
+
+class Platform:
+    """Cluster, Istio and world.
+
+    Args:
+        options: the user's choices.
+        say: tells the user what is going on, a line at a time.
+    """
+
+    def __init__(self, options: Options, say: Say) -> None:
+        self.provider = make_provider(options)
+        self._say = say
+        self.run = f"r{secrets.token_hex(3)}"  # a letter first: YAML must not take it for a number
+        self._cluster: Cluster | None = None
+        self._kube: Kube | None = None
+        self._lease: RunLease | None = None
+        self._escaped_before: int | None = None
+        self.mesh_config_digest = ""
+
+    @property
+    def cluster(self) -> Cluster:
+        """The cluster; it must be up."""
+        if self._cluster is None:
+            raise RuntimeError("the platform is not up")
+        return self._cluster
+
+    @property
+    def kube(self) -> Kube:
+        """A connection to the cluster."""
+        if self._kube is None:
+            self._kube = Kube(self.cluster.kubeconfig, self.cluster.context)
+        return self._kube
+
+    def up(self) -> PlatformInfo:
+        """Bring everything up, or find it up; take the cluster for this run and mend what a crashed run left.
+
+        Raises:
+            UserError: something the user has to put right.
+            PlatformTrouble: something did not come up.
+        """
+        check(ROOT)
+        cluster = self._cluster = self.provider.up()
+        kube = self.kube
+        _make_namespace(kube)
+        self._lease = RunLease(kube, OWN_NAMESPACE, self.run)
+        crashed = self._lease.take()
+        if crashed:
+            self._say(f"run {crashed.split()[0]} did not end properly: putting back what it left")
+        config = MeshConfig(kube, cluster.revision)
+        self._mend(kube, config)
+        make_world(kube, OWN_NAMESPACE, cluster.world_image)
+        if cluster.release is not None and install.installed(kube, cluster.revision) != cluster.release.tag:
+            self._say(f"installing Istio {cluster.release.full_version}")
+            install.install(cluster, cluster.release, revision=cluster.revision)
+        self.mesh_config_digest = config.digest()
+        wait_for_pods(kube, OWN_NAMESPACE, "app=world")
+        self._escaped_before = self.provider.escaped_packets()
+        return PlatformInfo(
+            run=self.run,
+            provider=self.provider.name,
+            kubeconfig=str(cluster.kubeconfig),
+            context=cluster.context,
+            revision=cluster.revision,
+            client_image=cluster.client_image,
+            may_change_mesh=cluster.may_change_mesh,
+            release=_plain(cluster.release),
+            images=cluster.images,
+        )
+
+    def _mend(self, kube: Kube, config: MeshConfig) -> None:
+        """Put back what runs that did not end properly left. The lease is ours: nobody else is at work."""
+        if config.restore():
+            self._say("mesh config restored to what it was before that run")
+        left = [item["metadata"]["name"] for item in kube.find("v1", "Namespace", labels=f"{MANAGED},{OWNER_LABEL}")]
+        if left:
+            self._say(f"removing what an earlier run left: namespaces {', '.join(left)}")
+        for name in left:
+            kube.delete(_namespace(name))
+        self._remove_second_revision(kube)
+
+    def _remove_second_revision(self, kube: Kube) -> None:
+        release = self.cluster.release
+        if release is not None and kube.get("apps/v1", "Deployment", f"istiod-{SECOND_REVISION}", "istio-system"):
+            install.uninstall(self.cluster, release, SECOND_REVISION)
+
+    def istio_version(self) -> str:
+        """The image tag of istiod, where Istio is somebody else's."""
+        return install.installed(self.kube, self.cluster.revision) or "unknown"
+
+    def escaped_packets(self) -> int | None:
+        """Packets that left the cluster since `up`; None where nobody counts."""
+        now = self.provider.escaped_packets()
+        return None if now is None or self._escaped_before is None else now - self._escaped_before
+
+    def finish(self) -> None:
+        """Remove what this run made and put the mesh config back; the platform itself stays."""
+        if self._kube is None:
+            return
+        try:
+            if self._lease is not None:
+                self._put_back(self._kube, self._lease)
+        finally:
+            self._kube.close()
+            self._kube = None
+
+    def _put_back(self, kube: Kube, lease: RunLease) -> None:
+        try:
+            MeshConfig(kube, self.cluster.revision).restore()
+            for item in kube.find("v1", "Namespace", labels=f"{MANAGED},{OWNER_LABEL}={self.run}"):
+                kube.delete(_namespace(item["metadata"]["name"]))
+            self._remove_second_revision(kube)
+        finally:
+            lease.release()
+            self._lease = None
+        if self.cluster.release is None:
+            # The cluster is somebody else's: nothing of ours stays.
+            kube.delete(_namespace(OWN_NAMESPACE))
+
+
+def _plain(release: IstioRelease | None) -> dict[str, str | bool] | None:
+    return None if release is None else {**asdict(release), "istioctl": str(release.istioctl)}
+
+
+def _namespace(name: str) -> Doc:
+    return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
+
+
+def _make_namespace(kube: Kube) -> None:
+    """Make the suite's own namespace with the world's CA, unless it is there."""
+    namespace = kube.get("v1", "Namespace", OWN_NAMESPACE)
+    if namespace is not None:
+        key, _, value = MANAGED.partition("=")
+        if namespace["metadata"].get("labels", {}).get(key) != value:
+            raise UserError(
+                f"the cluster has a namespace {OWN_NAMESPACE} that is not the suite's",
+                "rename it, or use another cluster",
+            )
+        if namespace["status"]["phase"] == "Terminating":
+            wait_for(
+                f"namespace {OWN_NAMESPACE} of an earlier run to go",
+                lambda: True if kube.get("v1", "Namespace", OWN_NAMESPACE) is None else None,
+                seconds=SECONDS,
+                hint=f"kubectl get namespace {OWN_NAMESPACE} -o yaml",
+            )
+    if kube.get("v1", "Secret", "world-ca", OWN_NAMESPACE) is not None:
+        return
+    certificate, key_pem = (base64.b64encode(pem).decode() for pem in make_ca())
+    values = {"namespace": OWN_NAMESPACE, "ca_certificate": certificate, "ca_key": key_pem}
+    for doc in fill(ROOT / "platform/world-namespace.yaml", values):
+        kube.apply(doc)

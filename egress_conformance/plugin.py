@@ -1,0 +1,277 @@
+"""The pytest plugin: options, fixtures, the order of cases, verdicts. It puts things together and holds no logic.
+
+Load it with ``pytest_plugins = ["egress_conformance.plugin"]``. The platform comes up once, in the process that
+reports, and only if there are cases to run; each worker has a client of its own.
+"""
+
+import signal
+import tempfile
+from collections.abc import Callable, Generator, Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+from rich.console import Console
+
+from egress_conformance.case import Case, Mode
+from egress_conformance.case_run import CaseRun
+from egress_conformance.errors import ExitCode, PlatformTrouble, UserError
+from egress_conformance.mesh.mesh import Mesh
+from egress_conformance.options import OPTIONS, Options
+from egress_conformance.platform import PlatformInfo
+from egress_conformance.report.ledger import CaseRecord, DataPlane, Verdict
+from egress_conformance.run_report import RunReport
+from egress_conformance.traffic.client import Client
+from egress_conformance.traffic.recorder import Recorder
+from egress_conformance.worker import Worker
+from egress_conformance.world.world import World
+
+_REPORT = pytest.StashKey[RunReport]()
+_RUN = pytest.StashKey[CaseRun]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Offer the suite's options."""
+    group = parser.getgroup("istio egress conformance")
+    for option in OPTIONS:
+        if isinstance(option.default, bool):
+            group.addoption(option.flag, action="store_true", default=option.default, help=option.help)
+        else:
+            choices = list(option.choices) or None
+            group.addoption(
+                option.flag, default=option.default, choices=choices, metavar=option.metavar, help=option.help
+            )
+
+
+def _is_worker(config: pytest.Config) -> bool:
+    return hasattr(config, "workerinput")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Register the marker; in the process that reports, prepare for a run."""
+    config.addinivalue_line("markers", "case(declared): a behaviour with an id; use egress_conformance.case.case")
+    # SIGTERM would end Python without putting anything back; as an interrupt it takes the way of Ctrl-C.
+    signal.signal(signal.SIGTERM, _interrupt)
+    if _is_worker(config):
+        return
+    options = Options.of(vars(config.option))
+    scratch = Path(tempfile.mkdtemp(prefix="egress-conformance-"))
+    config.stash[_REPORT] = RunReport(options, scratch, config.rootpath, Console())
+
+
+def _interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:  # noqa: ANN401  (xdist has no types)
+    """Tell an xdist worker where it will find the platform."""
+    node.workerinput["egress_scratch"] = str(node.config.stash[_REPORT].scratch)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the cases in order of the mesh's mode, so that it is flipped a handful of times a run."""
+    items.sort(key=lambda item: _place(_declared(item)))
+
+
+def _place(declared: Case | None) -> tuple[bool, str, bool]:
+    """First what has no case, then mode by mode, those that flip it last."""
+    return (False, "", False) if declared is None else (True, declared.mode, declared.flips)
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Without xdist: bring the platform up, once it is known that there are cases."""
+    config = session.config
+    if _is_worker(config) or config.option.collectonly:
+        return
+    if any(_declared(item) for item in session.items):
+        _bring_up(config)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_node_collection_finished(node: Any, ids: list[str]) -> None:  # noqa: ANN401
+    """With xdist: bring the platform up before the first case is handed to a worker."""
+    if any(not name.startswith("tests/") for name in ids):
+        _bring_up(node.config)
+
+
+def _bring_up(config: pytest.Config) -> None:
+    try:
+        config.stash[_REPORT].bring_up()
+    except UserError as error:
+        _abort(config, error)
+    except PlatformTrouble as error:
+        pytest.exit(f"the platform did not come up: {error}", returncode=ExitCode.INCONCLUSIVE)
+
+
+def _abort(config: pytest.Config, error: UserError) -> None:
+    config.stash[_REPORT].aborted = True
+    pytest.exit(str(error), returncode=ExitCode.USER_ERROR)
+
+
+def _declared(item: pytest.Item) -> Case | None:
+    mark = item.get_closest_marker("case")
+    return cast(Case, mark.args[0]) if mark else None
+
+
+@pytest.fixture(scope="session")
+def egress_worker(request: pytest.FixtureRequest) -> Iterator[Worker]:
+    """This process's namespace and client."""
+    config = request.config
+    if _is_worker(config):
+        scratch = Path(config.workerinput["egress_scratch"])  # type: ignore[attr-defined]
+        name = config.workerinput["workerid"]  # type: ignore[attr-defined]
+    else:
+        scratch, name = config.stash[_REPORT].scratch, "main"
+    info = PlatformInfo.load((scratch / "platform.json").read_text(encoding="utf-8"))
+    worker = Worker(info, name, scratch)
+    yield worker
+    worker.kube.close()
+
+
+@pytest.fixture
+def _case_run(request: pytest.FixtureRequest, egress_worker: Worker) -> Iterator[CaseRun]:
+    """What one case has: its share of the mesh, its world, and a record of what it does."""
+    declared = _declared(request.node)
+    if declared is None:
+        pytest.fail(f"{request.node.name} uses the mesh but is no case: put @case(...) above it")
+    run = CaseRun(declared, egress_worker)
+    request.node.stash[_RUN] = run
+    missing = run.missing()
+    if missing:
+        pytest.skip(missing)
+    with run.in_place():
+        yield run
+
+
+@pytest.fixture
+def world(_case_run: CaseRun) -> World:
+    """What lies outside the mesh: `world.site()`, `world.decoy`, `world.answer(...)`."""
+    return _case_run.world
+
+
+@pytest.fixture
+def client(_case_run: CaseRun) -> Client:
+    """The pod in the mesh that sends requests: `client.get(url)`, `client.tcp(address, port)`, `client.proxy`."""
+    return _case_run.client
+
+
+@pytest.fixture
+def mesh(_case_run: CaseRun, request: pytest.FixtureRequest) -> Mesh:
+    """The mesh: `mesh.apply("area/file.yaml", host=...)`, `mesh.outbound_traffic_policy(mode)`."""
+    return _case_run.mesh(_manifests(request.node.path))
+
+
+def _manifests(path: Path) -> Path:
+    """The manifests folder that belongs to a case: the nearest one above it."""
+    found = next((parent / "manifests" for parent in path.parents if (parent / "manifests").is_dir()), None)
+    if found is None:
+        raise UserError(f"no folder manifests/ above {path}", "make one beside the folder of your cases")
+    return found
+
+
+@pytest.fixture
+def second_istio(_case_run: CaseRun) -> Callable[[Mode], AbstractContextManager[Client]]:
+    """A client of a second Istio, installed with a mode: `with second_istio(REGISTRY_ONLY) as client:`."""
+    return _case_run.second_istio
+
+
+@pytest.fixture
+def recorder(_case_run: CaseRun) -> Recorder:
+    """What the case did and saw: `recorder.observations["name"] = value`."""
+    return _case_run.recorder
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Turn what pytest saw of a case into its verdict and its record."""
+    report = yield
+    declared = _declared(item)
+    if declared is None:
+        return report
+    if call.excinfo is not None and isinstance(call.excinfo.value, UserError):
+        report.egress_user_error = str(call.excinfo.value)  # type: ignore[attr-defined]
+    run = item.stash.get(_RUN, None)
+    if run is None:
+        run = item.stash[_RUN] = CaseRun(declared, None)
+    run.phase(call)
+    if call.excinfo is not None and not report.skipped and not item.config.option.fulltrace:
+        report.longrepr = run.explain()
+        report.egress_verdict = run.verdict()[0]  # type: ignore[attr-defined]
+    if call.when == "teardown":
+        record = run.record(item.path.parent.name)
+        report.egress_record = record.model_dump(mode="json")  # type: ignore[attr-defined]
+        if run.data_plane is not None:
+            report.egress_data_plane = run.data_plane.model_dump()  # type: ignore[attr-defined]
+    return report
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """In the process that reports: take in a case's record."""
+    run_report = _current_report
+    if run_report is None:
+        return
+    error = getattr(report, "egress_user_error", None)
+    if error is not None:
+        run_report.aborted = True
+        pytest.exit(error, returncode=ExitCode.USER_ERROR)
+    record = getattr(report, "egress_record", None)
+    if record is not None:
+        seen = getattr(report, "egress_data_plane", None)
+        run_report.take(CaseRecord.model_validate(record), DataPlane.model_validate(seen) if seen else None)
+
+
+_current_report: RunReport | None = None
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Remember the run's report for the hooks that get no config."""
+    global _current_report  # noqa: PLW0603  (pytest_runtest_logreport is given no config)
+    _current_report = session.config.stash.get(_REPORT, None)
+
+
+def pytest_report_teststatus(report: pytest.TestReport) -> tuple[str, str, str] | None:
+    """Show an inconclusive case as what it is, not as Istio's failure."""
+    if report.failed and getattr(report, "egress_verdict", None) == Verdict.INCONCLUSIVE:
+        return "inconclusive", "I", "INCONCLUSIVE"
+    return None
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Write the reports and decide the exit code."""
+    run_report = session.config.stash.get(_REPORT, None)
+    if run_report is None or run_report.aborted:
+        return
+    if run_report.is_up:
+        code = run_report.write()
+        if session.exitstatus in {pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED}:
+            session.exitstatus = code
+    elif session.exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED:
+        session.exitstatus = ExitCode.USER_ERROR
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Say how the run came out and where its report lies."""
+    for report in terminalreporter.stats.get("inconclusive", []):
+        terminalreporter.section(f"inconclusive: {report.nodeid}", "_")
+        terminalreporter.line(report.longreprtext)
+    run_report = config.stash.get(_REPORT, None)
+    if run_report is not None:
+        run_report.print_summary()
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Put everything back: on success, failure and Ctrl-C; by now no worker is left that could undo it."""
+    run_report = config.stash.get(_REPORT, None)
+    if run_report is not None:
+        # A second Ctrl-C must not stop the putting back half-way.
+        previous = signal.signal(signal.SIGINT, signal.SIG_IGN)
+        try:
+            run_report.finish()
+        finally:
+            signal.signal(signal.SIGINT, previous)

@@ -1,0 +1,285 @@
+"""One request and what the three witnesses saw of it. Pure data: nothing here talks to anything."""
+
+import base64
+import json
+import re
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any
+
+from cryptography import x509
+from cryptography.x509.oid import NameOID
+
+
+@dataclass(frozen=True)
+class CurlSaw:
+    """The first witness: the client.
+
+    Attributes:
+        exit_code: curl's (https://curl.se/docs/manpage.html#EXIT).
+        error: curl's error message, "" if none.
+        status: HTTP status, 0 if there was no answer.
+        headers: response headers by lower-case name; the last of several.
+        body: the body's first 64 KiB.
+        local_port: source port of the connection, which joins it with Envoy's log.
+        http_version: e.g. ``1.1``; "0" if there was no answer.
+        seconds: the whole request.
+        certificate_organization: organization in the peer's certificate, which names the server; "" without TLS.
+    """
+
+    exit_code: int
+    error: str
+    status: int
+    headers: dict[str, str]
+    body: bytes
+    local_port: int
+    http_version: str
+    seconds: float
+    certificate_organization: str = ""
+
+    @property
+    def answer(self) -> dict[str, Any]:
+        """What a server of the world said of itself and of the request; {} if no such server answered."""
+        lines = self.body.decode(errors="replace").strip().splitlines()
+        try:
+            said = json.loads(lines[-1]) if lines else {}
+        except ValueError:
+            return {}
+        return said if isinstance(said, dict) and "instance" in said else {}
+
+    def __str__(self) -> str:
+        if self.exit_code:
+            return f"exit {self.exit_code} ({self.error or 'no message'})"
+        server = self.headers.get("server", "")
+        who = self.answer.get("server", "")
+        words = [f"{self.status}" if self.status else "exit 0"]
+        words += [f"server: {server}"] if server else []
+        words += [f"answered by {who}"] if who else []
+        return ", ".join(words)
+
+
+@dataclass(frozen=True)
+class EnvoyLogged:
+    """The second witness: one line of the caller's Envoy access log, in Istio's default text format.
+
+    Fields: https://istio.io/latest/docs/tasks/observability/logs/access-log/#default-access-log-format
+    """
+
+    started: float
+    method: str
+    path: str
+    code: int
+    flags: str
+    details: str
+    connection_termination_details: str
+    transport_failure: str
+    duration_ms: int
+    request_id: str
+    authority: str
+    upstream_host: str
+    cluster: str
+    upstream_local: str
+    downstream_remote: str
+    sni: str
+    route: str
+    line: str = field(repr=False)
+
+    def __str__(self) -> str:
+        words = [str(self.code), self.cluster or "no cluster", f"flags {self.flags}"]
+        words += [f"to {self.upstream_host}"] if self.upstream_host != "-" else ["to nobody"]
+        words += [self.details] if self.details not in {"-", "via_upstream"} else []
+        words += [f"sni {self.sni}"] if self.sni != "-" else []
+        return ", ".join(words)
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """The third witness: something a server in the world received.
+
+    Attributes:
+        event: connect, hello (a TLS ClientHello), request, payload or close.
+        headers: pairs as they came on the wire.
+    """
+
+    server: str
+    instance: str
+    port: int
+    event: str
+    remote: str
+    nonce: str
+    host: str
+    path: str
+    protocol: str
+    sni: str
+    headers: tuple[tuple[str, str], ...] = field(repr=False)
+
+    @classmethod
+    def parse(cls, doc: dict[str, Any]) -> "Receipt":
+        """A receipt from the JSON the world's servers speak (images/world)."""
+        headers = tuple((str(name), str(value)) for name, value in doc.get("headers") or ())
+        text = {key: str(doc.get(key, "")) for key in cls.__dataclass_fields__ if key not in {"port", "headers"}}
+        return cls(port=int(doc["port"]), headers=headers, **text)
+
+    def header(self, name: str) -> str | None:
+        """The value of a header, several joined by a comma; None if it is not there."""
+        values = [value for key, value in self.headers if key.lower() == name.lower()]
+        return ",".join(values) if values else None
+
+    def __str__(self) -> str:
+        what = {
+            "request": f"{self.protocol} {self.path} for {self.host}",
+            "hello": f"ClientHello, sni {self.sni}",
+        }
+        return f"{self.server}:{self.port} {self.event} {what.get(self.event, '')} from {self.remote}".replace(
+            "  ", " "
+        )
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One request.
+
+    Attributes:
+        number: counted from 1 within one check.
+        nonce: what marks it, in path, header or payload.
+        sent: when it was sent, by the pod's clock, in seconds since the epoch.
+        start_ms: the same, after the check's loop was ready.
+        curl: the first witness.
+        logged: the second: every line Envoy logged of this attempt's connection and nonce.
+        received: the third: every receipt that carries the nonce, or came over a connection Envoy logged for it.
+    """
+
+    number: int
+    nonce: str
+    sent: float
+    start_ms: float
+    curl: CurlSaw
+    logged: tuple[EnvoyLogged, ...] = ()
+    received: tuple[Receipt, ...] = ()
+
+    @property
+    def requests(self) -> list[Receipt]:
+        """Receipts of the request itself: connections and handshakes left out."""
+        return [receipt for receipt in self.received if receipt.event in {"request", "payload"}]
+
+
+_LOG = re.compile(
+    r'^\[(?P<time>[^\]]+)\] "(?P<method>\S+) (?P<path>\S+) (?P<protocol>\S+)" (?P<code>\d+) (?P<flags>\S+) '
+    r"(?P<details>\S+) (?P<termination>.+?) "
+    r'"(?P<failure>[^"]*)" (?P<received>\d+) (?P<sent>\d+) (?P<duration>\d+) (?P<service_time>\S+) '
+    r'"(?P<forwarded>[^"]*)" "(?P<agent>[^"]*)" "(?P<request_id>[^"]*)" "(?P<authority>[^"]*)" '
+    r'"(?P<upstream_host>[^"]*)" (?P<cluster>\S+) (?P<upstream_local>\S+) (?P<downstream_local>\S+) '
+    r"(?P<downstream_remote>\S+) (?P<sni>\S+) (?P<route>\S+)$"
+)
+
+
+def parse_log(text: str) -> list[EnvoyLogged]:
+    """Parse the access log lines in a proxy's log; other lines are passed over."""
+    return [entry for line in text.splitlines() if (entry := _parse_log_line(line.strip())) is not None]
+
+
+def _parse_log_line(line: str) -> EnvoyLogged | None:
+    match = _LOG.match(line)
+    if match is None:
+        return None
+    return EnvoyLogged(
+        started=datetime.fromisoformat(match["time"]).timestamp(),
+        method=match["method"],
+        path=match["path"],
+        code=int(match["code"]),
+        flags=match["flags"],
+        details=match["details"],
+        connection_termination_details=match["termination"],
+        transport_failure=match["failure"],
+        duration_ms=int(match["duration"]),
+        request_id=match["request_id"],
+        authority=match["authority"],
+        upstream_host=match["upstream_host"],
+        cluster="" if match["cluster"] == "-" else match["cluster"],
+        upstream_local=match["upstream_local"],
+        downstream_remote=match["downstream_remote"],
+        sni=match["sni"],
+        route=match["route"],
+        line=line,
+    )
+
+
+def parse_attempt(line: str, ready_us: int) -> Attempt:
+    """Parse an `attempt` line of attempts.sh; the other two witnesses are joined later (`join`)."""
+    _, number, nonce, start, _, code, out, headers, body = line.split("\t")
+    # curl writes PEM certificates with raw line breaks into the string: strict=False allows them.
+    written = json.loads(base64.b64decode(out) or b"{}", strict=False)
+    curl = written.get("curl", {})
+    return Attempt(
+        number=int(number),
+        nonce=nonce,
+        sent=int(start) / 1e6,
+        start_ms=(int(start) - ready_us) / 1000,
+        curl=CurlSaw(
+            exit_code=int(code),
+            error=curl.get("errormsg") or "",
+            status=int(curl.get("http_code", 0)),
+            headers=_parse_headers(base64.b64decode(headers).decode(errors="replace")),
+            body=base64.b64decode(body),
+            local_port=int(curl.get("local_port", 0)),
+            http_version=str(curl.get("http_version", "0")),
+            seconds=float(curl.get("time_total", 0)),
+            certificate_organization=_organization(written.get("certs", "")),
+        ),
+    )
+
+
+def _parse_headers(text: str) -> dict[str, str]:
+    pairs = (line.partition(":") for line in text.splitlines() if ":" in line)
+    return {name.strip().lower(): value.strip() for name, _, value in pairs}
+
+
+def _organization(certificates: str) -> str:
+    begin = certificates.find("-----BEGIN CERTIFICATE-----")
+    if begin < 0:
+        return ""
+    leaf = x509.load_pem_x509_certificate(certificates[begin:].encode())
+    names = leaf.subject.get_attributes_for_oid(NameOID.ORGANIZATION_NAME)
+    return str(names[0].value) if names else ""
+
+
+def join(attempt: Attempt, log: list[EnvoyLogged], receipts: list[Receipt]) -> Attempt:
+    """Give an attempt what the other two witnesses saw of it.
+
+    Envoy's lines are found by the client's source port or the nonce in the path; receipts by the nonce, or by the
+    connection (`UPSTREAM_LOCAL_ADDRESS`) those lines name when the server could not read a nonce in it.
+    """
+    port = f":{attempt.curl.local_port}"
+    logged = tuple(
+        entry
+        for entry in log
+        if _names(entry.path, attempt.nonce)
+        # Source ports come round again: a line from before the attempt is another connection's.
+        or (attempt.curl.local_port and entry.downstream_remote.endswith(port) and entry.started > attempt.sent - 0.1)
+    )
+    connections = {entry.upstream_local for entry in logged} - {"-"}
+    received = tuple(
+        receipt
+        for receipt in receipts
+        if receipt.nonce == attempt.nonce or (not receipt.nonce and receipt.remote in connections)
+    )
+    return replace(attempt, logged=logged, received=received)
+
+
+def _names(path: str, nonce: str) -> bool:
+    return re.search(rf"[?&]attempt={re.escape(nonce)}(&|$)", path) is not None
+
+
+def unaccounted(attempts: list[Attempt], log: list[EnvoyLogged], receipts: list[Receipt]) -> list[Receipt]:
+    """Requests and connections at the servers that neither an attempt's nonce nor Envoy's log accounts for.
+
+    A mirrored request, a leak around the proxy or a connection Envoy denies shows up here and nowhere else.
+    """
+    nonces = {attempt.nonce for attempt in attempts}
+    connections = {entry.upstream_local for entry in log}
+    return [
+        receipt
+        for receipt in receipts
+        if (receipt.event == "connect" and receipt.remote not in connections)
+        or (receipt.event in {"request", "payload"} and receipt.nonce not in nonces)
+    ]

@@ -1,0 +1,43 @@
+# Runs in the client container under bash: sends one request after another until it is told to stop.
+#
+# arguments: nonce prefix, seconds to live, interval in seconds, stats filter, what to write to stdin of curl, curl's
+#            arguments; `{nonce}` in any of the last two becomes the attempt's nonce
+# stdin:     `settle` flushes the access log, prints the stats and waits; then `go` or `quit`
+# stdout:    tab-separated lines: ready TIME STATS | attempt N NONCE START END EXIT WRITE-OUT HEADERS BODY |
+#            settled STATS | spent; times in microseconds, everything longer in base64
+prefix=$1 lifetime=$2 interval=$3 filter=$4 input=$5
+shift 5
+admin=http://localhost:15000
+folder=$(mktemp -d) || exit 1
+trap 'rm -rf "$folder"' EXIT
+b64() { base64 -w0; }
+now() { echo "${EPOCHREALTIME/[.,]/}"; }
+stats() { curl -sS --max-time 5 "$admin/stats?filter=$filter" | b64; }
+
+printf 'ready\t%s\t%s\n' "$(now)" "$(stats)"
+n=0
+while ((SECONDS < lifetime)); do
+  n=$((n + 1)) nonce=$prefix-$((n))
+  : >"$folder/headers" && : >"$folder/body" && : >"$folder/out"
+  start=$(now)
+  printf '%s' "${input//\{nonce\}/$nonce}" | curl -sS --dump-header "$folder/headers" --output "$folder/body" \
+    --write-out '{"curl": %{json}, "certs": "%{certs}"}' "${@//\{nonce\}/$nonce}" >"$folder/out" 2>/dev/null
+  code=$?
+  end=$(now)
+  printf 'attempt\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n' "$n" "$nonce" "$start" "$end" "$code" \
+    "$(b64 <"$folder/out")" "$(b64 <"$folder/headers")" "$(head -c 65536 "$folder/body" | b64)"
+  command=
+  read -r -t "$interval" command
+  status=$?
+  # 128 and more: nothing said within the interval; anything else but 0: nobody is there any more
+  ((status == 0 || status > 128)) || exit 0
+  case $command in
+    settle)
+      curl -sS --max-time 5 -X POST "$admin/reopen_logs" >/dev/null
+      printf 'settled\t%s\n' "$(stats)"
+      read -r -t 60 command && [[ $command == go ]] || exit 0
+      ;;
+    quit) exit 0 ;;
+  esac
+done
+printf 'spent\n'

@@ -1,0 +1,247 @@
+"""What a request is expected to come to, and where a witness disagrees. Pure logic: nothing here talks to anything."""
+
+import re
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Protocol
+
+from egress_conformance.traffic.attempt import Attempt, CurlSaw, EnvoyLogged
+
+PASSTHROUGH = "PassthroughCluster"
+BLACK_HOLE = "BlackHoleCluster"
+
+
+class Expectation(Protocol):
+    """An outcome that can be told at a glance from curl alone, and judged by all three witnesses."""
+
+    def __str__(self) -> str: ...
+
+    def at_a_glance(self, curl: CurlSaw) -> bool:
+        """Whether curl saw what is expected: enough to stop sending and ask the other two."""
+        ...
+
+    def problems(self, attempt: Attempt) -> list[str]:
+        """Where a witness disagrees, as `witness: what it says instead`; empty when all three agree."""
+        ...
+
+
+def _check(problems: list[str], witness: str, what: str, seen: object, expected: object) -> None:
+    if seen != expected:
+        problems.append(f"{witness}: {what} is {seen!r}, expected {expected!r}")
+
+
+def _one_line(problems: list[str], attempt: Attempt) -> EnvoyLogged | None:
+    """The one line Envoy must have logged of an attempt."""
+    if len(attempt.logged) == 1:
+        return attempt.logged[0]
+    problems.append(f"envoy: logged {len(attempt.logged)} lines of this attempt, expected exactly one")
+    return None
+
+
+def _header_problems(witness: str, expected: dict[str, str | None], seen: dict[str, str]) -> list[str]:
+    """Where request headers, as a server received them, are not as expected."""
+    values = {name.lower(): value for name, value in seen.items()}
+    found = []
+    for name, pattern in expected.items():
+        value = values.get(name.lower())
+        if pattern is None and value is not None:
+            found.append(f"{witness}: the server received {name}: {value!r}, expected none")
+        elif pattern is not None and (value is None or re.fullmatch(pattern, value) is None):
+            found.append(f"{witness}: the server received {name}: {value!r}, expected {pattern!r}")
+    return found
+
+
+@dataclass(frozen=True)
+class Reaches:
+    """The request arrives, once, at one of these servers, by this cluster, and its answer comes back.
+
+    Attributes:
+        name: who is reached, for messages.
+        instances: the servers' secrets (by address `ip:port`), which only they can tell.
+        cluster: the Envoy cluster that must have carried it.
+        status: HTTP status of the answer; 0 for protocols without one.
+        tls: the client speaks TLS end to end: the certificate must be the server's own.
+        headers: response headers that must be there with this value; None: must not be there; "*": any value.
+        received: request headers as the server received them, by name: a regular expression for the whole value;
+            None: must not be there.
+        logged_code: response code in Envoy's log; 0 for a connection passed on as TCP.
+        flags: Envoy's response flags.
+        at_least_seconds: the answer may not come sooner.
+        at_most_seconds: nor later.
+    """
+
+    name: str
+    instances: dict[str, str]
+    servers: dict[str, str]
+    cluster: str
+    status: int = 200
+    tls: bool = False
+    headers: dict[str, str | None] = field(default_factory=dict)
+    received: dict[str, str | None] = field(default_factory=dict)
+    logged_code: int | None = None
+    flags: str = "-"
+    at_least_seconds: float = 0
+    at_most_seconds: float = 5
+
+    def __str__(self) -> str:
+        return f"reaches {self.name} by {self.cluster}" + (f" with {self.status}" if self.status else "")
+
+    def at_a_glance(self, curl: CurlSaw) -> bool:
+        return not self._curl_problems(curl)
+
+    def problems(self, attempt: Attempt) -> list[str]:
+        found = self._curl_problems(attempt.curl)
+        instance = attempt.curl.answer.get("instance")
+        _check(found, "curl", "the nonce that came back", attempt.curl.answer.get("nonce"), attempt.nonce)
+        line = _one_line(found, attempt)
+        if line is not None:
+            _check(found, "envoy", "the cluster", line.cluster, self.cluster)
+            code = self.status if self.logged_code is None else self.logged_code
+            _check(found, "envoy", "the response code", line.code, code)
+            _check(found, "envoy", "the response flags", line.flags, self.flags)
+            if self.instances.get(line.upstream_host) is None:
+                found.append(f"envoy: sent it to {line.upstream_host}, expected one of {sorted(self.instances)}")
+            elif self.instances[line.upstream_host] != instance:
+                found.append(f"envoy: sent it to {line.upstream_host}, but another server answered")
+        requests = attempt.requests
+        if len(requests) != 1:
+            where = ", ".join(sorted({receipt.server for receipt in requests})) or "nobody"
+            found.append(f"server: {len(requests)} receipts ({where}), expected exactly one")
+        found += [
+            f"server: received by {receipt.server}, but the answer is another server's"
+            for receipt in requests
+            if receipt.instance != instance
+        ]
+        for receipt in requests:
+            found += _header_problems("server", self.received, dict(receipt.headers))
+        return found
+
+    def _curl_problems(self, curl: CurlSaw) -> list[str]:
+        found: list[str] = []
+        if curl.exit_code:
+            return [f"curl: exit code is {curl.exit_code} ({curl.error}), expected 0"]
+        _check(found, "curl", "the status", curl.status, self.status)
+        if curl.answer.get("instance") not in self.instances.values():
+            who = curl.answer.get("server") or "somebody unknown to the world"
+            found.append(f"curl: answered by {who}, expected {self.name}")
+        if self.tls:
+            server = self.servers.get(curl.answer.get("instance", ""), "")
+            _check(found, "curl", "the certificate's owner", curl.certificate_organization, server)
+        for header, value in self.headers.items():
+            seen = curl.headers.get(header)
+            if value == "*":
+                if seen is None:
+                    found.append(f"curl: no response header {header}, expected one")
+            else:
+                _check(found, "curl", f"response header {header}", seen, value)
+        if curl.seconds < self.at_least_seconds:
+            found.append(f"curl: answered after {curl.seconds:.3f} s, expected at least {self.at_least_seconds} s")
+        return found
+
+
+class Blocked(StrEnum):
+    """The kinds of being blocked a case can name."""
+
+    BAD_GATEWAY = "502 from the proxy"
+    RESET = "connection reset"
+    TLS_RESET = "connection reset during the TLS handshake"
+    TCP_CLOSED = "connection closed with no byte of an answer"
+    UNAVAILABLE = "503 from the proxy"
+
+
+@dataclass(frozen=True)
+class _Signature:
+    """How one kind of being blocked looks to curl and to Envoy."""
+
+    exit_codes: frozenset[int]
+    status: int
+    cluster: str
+    flags: str
+    details: str | None
+    route: str | None = None
+
+
+# curl: 35 TLS handshake failed, 52 empty reply, 56 failure in receiving. A black-holed HTTP request ends in 52 or 56,
+# either, as the close races with the request. Envoy's UH: no healthy upstream host, which is what an empty cluster has.
+_SIGNATURES = {
+    Blocked.BAD_GATEWAY: _Signature(frozenset({0}), 502, "", "-", "direct_response", "block_all"),
+    Blocked.RESET: _Signature(frozenset({52, 56}), 0, BLACK_HOLE, "UH", None),
+    Blocked.TLS_RESET: _Signature(frozenset({35}), 0, BLACK_HOLE, "UH", None),
+    Blocked.TCP_CLOSED: _Signature(frozenset({0, 56}), 0, BLACK_HOLE, "UH", None),
+    Blocked.UNAVAILABLE: _Signature(frozenset({0}), 503, "*", "UH", None),
+}
+
+
+@dataclass(frozen=True)
+class IsBlocked:
+    """The request ends at the caller's proxy, in this way, and no server hears of it."""
+
+    kind: Blocked
+
+    def __str__(self) -> str:
+        return f"is blocked: {self.kind}"
+
+    def at_a_glance(self, curl: CurlSaw) -> bool:
+        return not self._curl_problems(curl)
+
+    def problems(self, attempt: Attempt) -> list[str]:
+        signature = _SIGNATURES[self.kind]
+        found = self._curl_problems(attempt.curl)
+        line = _one_line(found, attempt)
+        if line is not None:
+            if signature.cluster != "*":
+                _check(found, "envoy", "the cluster", line.cluster, signature.cluster)
+            _check(found, "envoy", "the response flags", line.flags, signature.flags)
+            _check(found, "envoy", "the upstream host", line.upstream_host, "-")
+            if signature.details:
+                _check(found, "envoy", "the response code details", line.details, signature.details)
+            if signature.route:
+                _check(found, "envoy", "the route", line.route, signature.route)
+        found += [f"server: {receipt} in spite of it" for receipt in attempt.received]
+        return found
+
+    def _curl_problems(self, curl: CurlSaw) -> list[str]:
+        signature = _SIGNATURES[self.kind]
+        found: list[str] = []
+        if curl.exit_code not in signature.exit_codes:
+            codes = " or ".join(str(code) for code in sorted(signature.exit_codes))
+            found.append(f"curl: exit code is {curl.exit_code} ({curl.error or curl}), expected {codes}")
+        _check(found, "curl", "the status", curl.status, signature.status)
+        if signature.status:
+            _check(found, "curl", "response header server", curl.headers.get("server"), "envoy")
+        if signature.status == 502 or not signature.status:
+            _check(found, "curl", "the body", curl.body, b"")
+        return found
+
+
+@dataclass(frozen=True)
+class Answered:
+    """The proxy itself answers, in a way the case describes, and no server hears of it (e.g. an injected fault)."""
+
+    status: int
+    flags: str
+    body: bytes
+
+    def __str__(self) -> str:
+        return f"is answered {self.status} by the proxy (flags {self.flags})"
+
+    def at_a_glance(self, curl: CurlSaw) -> bool:
+        return not self._curl_problems(curl)
+
+    def problems(self, attempt: Attempt) -> list[str]:
+        found = self._curl_problems(attempt.curl)
+        line = _one_line(found, attempt)
+        if line is not None:
+            _check(found, "envoy", "the response flags", line.flags, self.flags)
+            _check(found, "envoy", "the response code", line.code, self.status)
+            _check(found, "envoy", "the upstream host", line.upstream_host, "-")
+        found += [f"server: {receipt} in spite of it" for receipt in attempt.received]
+        return found
+
+    def _curl_problems(self, curl: CurlSaw) -> list[str]:
+        found: list[str] = []
+        _check(found, "curl", "the exit code", curl.exit_code, 0)
+        _check(found, "curl", "the status", curl.status, self.status)
+        _check(found, "curl", "the body", curl.body, self.body)
+        _check(found, "curl", "response header server", curl.headers.get("server"), "envoy")
+        return found

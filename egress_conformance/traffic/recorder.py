@@ -1,0 +1,157 @@
+"""Keeps what the checks of one case saw, and says in words why one did not hold."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from egress_conformance.report import ledger
+from egress_conformance.traffic.attempt import Attempt
+from egress_conformance.traffic.expect import Expectation
+
+Role = Literal["control before", "subject", "control after", "check"]
+
+
+class CheckFailed(AssertionError):  # noqa: N818  (pytest treats it as what it is: a failed assertion)
+    """An expectation did not hold; the message is the report."""
+
+
+@dataclass
+class CheckDraft:
+    """A check under way.
+
+    Args:
+        description: the request, in words.
+        expected: the expectation, in words.
+        role: what the check is to its case.
+        changed: when the subject was last changed (monotonic seconds), None if never.
+    """
+
+    description: str
+    expected: str
+    role: Role
+    changed: float | None
+    counted: dict[str, int] = field(default_factory=dict)
+    _ready: float = 0
+    _made: int = 0
+    _held: bool = False
+    _first_ms: float | None = None
+    _rows: list[ledger.Attempt] = field(default_factory=list)
+
+    def loop_is_ready(self) -> None:
+        """The first attempt is about to be sent: attempts' times count from now."""
+        self._ready = time.monotonic()
+
+    def judged(self, attempts: list[Attempt], judged: list[Attempt], problems: list[list[str]]) -> bool:
+        """Take in what the three witnesses say of the last attempts.
+
+        Args:
+            attempts: all of them so far.
+            judged: the last few.
+            problems: of each of those; empty when the witnesses agree with the expectation.
+
+        Returns:
+            Whether the check holds.
+        """
+        self._made = len(attempts)
+        self._held = not any(problems)
+        # A change that was accepted counts from then on; otherwise the check counts from its own start.
+        since = self._ready - self.changed if self.changed is not None else 0.0
+        self._first_ms = round(judged[0].start_ms + 1000 * since, 1) if self._held else None
+        self._rows = [
+            ledger.Attempt(
+                curl=str(attempt.curl),
+                envoy=[str(entry) for entry in attempt.logged],
+                server=[str(receipt) for receipt in attempt.received],
+                agrees=not found,
+                problems=found,
+            )
+            for attempt, found in zip(judged, problems, strict=True)
+        ]
+        return self._held
+
+    def finished(self) -> ledger.Check:
+        """The check as the ledger keeps it."""
+        return ledger.Check(
+            role=self.role,
+            expected=f"{self.description} {self.expected}",
+            held=self._held,
+            attempts_made=self._made,
+            convergence_ms=self._first_ms,
+            attempts=self._rows,
+            envoy_counted=self.counted,
+        )
+
+    def failure(self) -> str:
+        """Why it does not hold: the expectation, what does not agree, and the last attempts by witness."""
+        lines = [f"{self.role}: {self.description} must be so that it {self.expected}; after {self._made} attempts:"]
+        problems = dict.fromkeys(problem for row in self._rows for problem in row.problems)
+        lines += [f"  - {problem}" for problem in problems]
+        lines.append("the last attempts, by witness:")
+        for number, row in enumerate(self._rows, start=self._made - len(self._rows) + 1):
+            lines.append(f"  #{number}  curl    {row.curl}")
+            for name, said in (("envoy", row.envoy), ("server", row.server)):
+                lines += [f"       {name:<7} {text}" for text in said or ["nothing"]]
+        if self.counted:
+            lines.append("envoy counted meanwhile: " + ", ".join(f"{k} +{v}" for k, v in self.counted.items()))
+        return "\n".join(lines)
+
+
+@dataclass
+class Recorder:
+    """What one case did and saw.
+
+    Attributes:
+        checks: its checks, in order.
+        applied: the YAML it applied, as it was sent.
+        observations: what it saw beyond the verdict.
+        hosts: the hosts it asked for, for the dump of the proxy's view.
+        emulated: whether its result is from an emulation.
+    """
+
+    checks: list[ledger.Check] = field(default_factory=list)
+    applied: list[str] = field(default_factory=list)
+    observations: dict[str, Any] = field(default_factory=dict)
+    hosts: list[str] = field(default_factory=list)
+    emulated: bool = False
+    _depth: int = 0
+    _changed: float | None = None
+
+    @contextmanager
+    def subject(self) -> Iterator[None]:
+        """Within this the subject of the case is in place; enter it when the cluster has accepted the change."""
+        self._depth += 1
+        self._changed = time.monotonic()
+        try:
+            yield
+        finally:
+            self._depth -= 1
+            self._changed = time.monotonic()
+
+    @property
+    def _role(self) -> Role:
+        if self._depth:
+            return "subject"
+        return "control before" if self._changed is None else "control after"
+
+    @contextmanager
+    def check(self, description: str, expectation: Expectation) -> Iterator[CheckDraft]:
+        """Record one check, whether it holds or not."""
+        draft = CheckDraft(description, str(expectation), self._role, self._changed)
+        try:
+            yield draft
+        finally:
+            self.checks.append(draft.finished())
+
+    @property
+    def propagation_ms(self) -> float | None:
+        """From the cluster's acceptance of the subject to the first agreeing attempt."""
+        times = [check.convergence_ms for check in self.checks if check.role == "subject"]
+        return times[0] if times else None
+
+    def final_checks(self) -> list[ledger.Check]:
+        """The checks; in a case that changed nothing there are no controls, just checks."""
+        if self._changed is not None:
+            return self.checks
+        return [check.model_copy(update={"role": "check"}) for check in self.checks]

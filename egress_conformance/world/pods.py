@@ -1,0 +1,84 @@
+"""The world's pods: started, replaced when their image changed, waited for."""
+
+from egress_conformance.cluster.kube import Doc, Kube, Refused
+from egress_conformance.errors import UserError
+from egress_conformance.mesh.manifests import ROOT, fill
+from egress_conformance.waiting import wait_for
+
+SECONDS = 90
+"""How long pods may take to come and go."""
+
+
+def make_world(kube: Kube, namespace: str, image: str) -> None:
+    """Start the world's pods and Services; those of another image are replaced."""
+    services = kube.find("v1", "Service", "kube-system", "k8s-app=kube-dns")
+    if not services:
+        raise UserError("the cluster has no DNS Service (k8s-app=kube-dns in kube-system)", "install a cluster DNS")
+    values = {"namespace": namespace, "world_image": image, "cluster_dns": services[0]["spec"]["clusterIP"]}
+    platform = ROOT / "platform"
+    docs = fill(platform / "world.yaml", values)
+    for name in ("alpha", "beta", "decoy"):
+        docs += fill(platform / "world-server.yaml", {**values, "name": name})
+    for doc in docs:
+        _apply_or_replace(kube, namespace, doc)
+
+
+def _apply_or_replace(kube: Kube, namespace: str, doc: Doc) -> None:
+    """Apply a document; a pod that ended, or that differs in what a pod cannot change, is made anew."""
+    name = doc["metadata"]["name"]
+    there = kube.get(doc["apiVersion"], doc["kind"], name, namespace) if doc["kind"] == "Pod" else None
+    if there is None or there["status"].get("phase") in {"Pending", "Running"}:
+        try:
+            kube.apply(doc)
+        except Refused as refused:
+            if there is None or refused.status != 422:
+                raise
+        else:
+            return
+    kube.delete(doc)
+    wait_for(
+        f"world pod {name} to go",
+        lambda: True if kube.get("v1", "Pod", name, namespace) is None else None,
+        seconds=SECONDS,
+        hint=f"kubectl -n {namespace} describe pod {name}",
+    )
+    kube.apply(doc)
+
+
+def wait_for_pods(kube: Kube, namespace: str, labels: str) -> list[Doc]:
+    """Wait until the pods with these labels are there and ready, and return them.
+
+    Raises:
+        Timeout: they are not; it names each that is not ready and why.
+    """
+    last: list[str] = []
+
+    def look() -> list[Doc] | None:
+        pods = kube.find("v1", "Pod", namespace, labels)
+        last[:] = [_state(pod) for pod in pods if not is_ready(pod)] or ["no pods"]
+        return pods if pods and all(is_ready(pod) for pod in pods) else None
+
+    return wait_for(
+        f"the pods {labels} in {namespace} to be ready",
+        look,
+        seconds=SECONDS,
+        hint=f"kubectl -n {namespace} describe pods",
+        every=0.1,
+        seen=lambda: "; ".join(last),
+    )
+
+
+def is_ready(pod: Doc) -> bool:
+    """Whether a pod is ready."""
+    conditions = pod.get("status", {}).get("conditions", [])
+    return any(c["type"] == "Ready" and c["status"] == "True" for c in conditions)
+
+
+def _state(pod: Doc) -> str:
+    statuses = pod["status"].get("containerStatuses", []) + pod["status"].get("initContainerStatuses", [])
+    waiting = [
+        f"{status['name']}: {status['state']['waiting'].get('reason')} {status['state']['waiting'].get('message', '')}"
+        for status in statuses
+        if "waiting" in status.get("state", {})
+    ]
+    return f"{pod['metadata']['name']} {pod['status'].get('phase')} {', '.join(waiting)}".strip()

@@ -1,0 +1,187 @@
+"""The world: servers and a DNS outside the mesh, and the host names a case gets there."""
+
+import json
+import secrets
+from dataclasses import dataclass, field
+from typing import Any
+
+from egress_conformance.cluster.kube import Kube, Refused
+from egress_conformance.errors import PlatformTrouble
+from egress_conformance.traffic.attempt import Receipt
+
+DOMAIN = "world.test"
+"""Every host of the world lies here; `test` is reserved and exists nowhere (RFC 6761)."""
+
+COLLECTOR_PORT = 9411
+_SERVER_CONTROL, _DNS_CONTROL = 8800, 8801
+
+
+@dataclass(frozen=True)
+class Server:
+    """A server of the world.
+
+    Attributes:
+        name: alpha, beta, or decoy.
+        address: its pod's IP.
+        instance: what only this server can tell, new at each start.
+    """
+
+    name: str
+    address: str
+    instance: str
+
+
+@dataclass(frozen=True)
+class Site:
+    """A host name of a case's own, with servers behind it.
+
+    Attributes:
+        host: the name, known to the world's DNS.
+        servers: who is behind it.
+        address: something else for a TCP client to dial than the first server's address.
+    """
+
+    host: str
+    servers: tuple[Server, ...]
+
+    @property
+    def addresses(self) -> list[str]:
+        """The servers' addresses."""
+        return [server.address for server in self.servers]
+
+    @property
+    def address(self) -> str:
+        """The first server's address."""
+        return self.servers[0].address
+
+    def url(self, path: str = "/headers", *, scheme: str = "http", port: int | None = None) -> str:
+        """A URL on this host."""
+        where = f":{port}" if port else ""
+        return f"{scheme}://{self.host}{where}{path}"
+
+
+@dataclass
+class World:
+    """What lies outside the mesh, as one case sees it.
+
+    Args:
+        kube: the cluster.
+        namespace: where the world's pods are.
+        servers: all of them by name.
+        label: what the case's host names start with.
+    """
+
+    kube: Kube
+    namespace: str
+    servers: dict[str, Server]
+    label: str
+    _hosts: list[str] = field(default_factory=list)
+
+    @property
+    def decoy(self) -> Server:
+        """A server no site has: where wrong addresses lead to."""
+        return self.servers["decoy"]
+
+    def site(self, *names: str) -> Site:
+        """A new host name with servers behind it, alpha if none is named."""
+        host = f"{self.label}-{secrets.token_hex(3)}.{DOMAIN}"
+        site = Site(host, tuple(self.servers[name] for name in names or ("alpha",)))
+        self.answer(host, site.addresses)
+        return site
+
+    def answer(
+        self, host: str, addresses: list[str], *, ttl: int = 1, rcode: str = "NOERROR", delay: float = 0
+    ) -> None:
+        """Change what the world's DNS answers for a host; in effect with the next query.
+
+        Args:
+            host: the name; `*.name` for any below.
+            addresses: A records, in this order.
+            ttl: seconds.
+            rcode: NOERROR, NXDOMAIN or SERVFAIL.
+            delay: seconds before the answer.
+        """
+        if host not in self._hosts:
+            self._hosts.append(host)
+        body = {"addresses": addresses, "ttl": ttl, "rcode": rcode, "delay": f"{delay}s"}
+        self._control("dns", _DNS_CONTROL, "PUT", f"/hosts/{host}", body=body)
+
+    def forget(self) -> None:
+        """Take this case's host names out of the DNS."""
+        while self._hosts:
+            self._control("dns", _DNS_CONTROL, "DELETE", f"/hosts/{self._hosts.pop()}")
+
+    def mark(self) -> dict[str, int]:
+        """Where each server's receipts stand now."""
+        return {
+            name: int(self._control(name, _SERVER_CONTROL, "GET", "/receipts", {"match": "-"})["seq"])
+            for name in self.servers
+        }
+
+    def receipts(self, after: dict[str, int], match: list[str]) -> list[Receipt]:
+        """What the servers received since a mark.
+
+        Args:
+            after: the mark.
+            match: parts of nonces, hosts or SNI, or the address of a caller.
+
+        Raises:
+            PlatformTrouble: a server restarted in between, so that its silence would prove nothing.
+        """
+        found = []
+        for name, seq in after.items():
+            query: dict[str, str | list[str]] = {"after": str(seq), "match": match}
+            said = self._control(name, _SERVER_CONTROL, "GET", "/receipts", query)
+            if said["instance"] != self.servers[name].instance:
+                raise PlatformTrouble("world pod restarted", f"{name} is another instance than at the start")
+            found += [Receipt.parse(doc) for doc in said["receipts"] if doc["port"] != COLLECTOR_PORT]
+        return found
+
+    def _control(
+        self,
+        pod: str,
+        port: int,
+        method: str,
+        path: str,
+        query: dict[str, str | list[str]] | None = None,
+        body: object = None,
+    ) -> dict[str, Any]:
+        return control(self.kube, self.namespace, pod, port, method, path, query, body)
+
+
+def control(
+    kube: Kube,
+    namespace: str,
+    pod: str,
+    port: int,
+    method: str,
+    path: str,
+    query: dict[str, str | list[str]] | None = None,
+    body: object = None,
+) -> dict[str, Any]:
+    """Talk to a world pod's control port, by the API server's pod proxy.
+
+    Raises:
+        PlatformTrouble: the pod is gone or does not answer.
+    """
+    where = f"/api/v1/namespaces/{namespace}/pods/{pod}:{port}/proxy{path}"
+    try:
+        said = kube.raw(method, where, query=query, body=body)
+    except Refused as refused:
+        raise PlatformTrouble("world pod gone", f"{pod}: {refused.message}") from None
+    answer: dict[str, Any] = json.loads(said or b"{}")
+    return answer
+
+
+def find_servers(kube: Kube, namespace: str) -> dict[str, Server]:
+    """The world's servers as they are now.
+
+    Raises:
+        PlatformTrouble: one of them does not answer.
+    """
+    found = {}
+    for pod in kube.find("v1", "Pod", namespace, "world=server"):
+        name = pod["metadata"]["name"]
+        instance = control(kube, namespace, name, _SERVER_CONTROL, "GET", "/identity")["instance"]
+        found[name] = Server(name, pod["status"]["podIP"], instance)
+    return found
