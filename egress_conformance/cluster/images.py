@@ -11,7 +11,7 @@ class ImageSet:
     Attributes:
         istio: the short version the user asks for, e.g. ``1.31``.
         full_version: what `istioctl version` says of itself.
-        node_image: the image of the kind nodes, as the engine knows it.
+        node_image: the image to make kind nodes of, as the engine knows it.
         kind: the kind binary.
         istioctl: the istioctl binary of that version.
         hub: image hub of pilot and proxyv2.
@@ -20,7 +20,8 @@ class ImageSet:
         client_image: image of the pods in the mesh that send requests (curl).
         world_image: image of servers and DNS outside the mesh.
         digests: every image of the platform with its digest, for the ledger.
-        to_load: images the engine has which are not in the node image yet and must be loaded into the nodes.
+        to_load: images the engine has and nodes need, loaded into each node that does not have them.
+        own_network: whether the node image brings its pod network with it, so that kind must not install its own.
     """
 
     istio: str
@@ -35,3 +36,4 @@ class ImageSet:
     world_image: str
     digests: dict[str, str] = field(default_factory=dict)
     to_load: tuple[str, ...] = ()
+    own_network: bool = False

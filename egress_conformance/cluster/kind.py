@@ -1,0 +1,234 @@
+"""A Kubernetes of our own: one kind cluster for each version of Istio, kept for the next run and made anew at need."""
+
+import json
+import shutil
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import yaml
+from rich.console import Console
+
+from egress_conformance.cluster.cache import cache_dir, held
+from egress_conformance.cluster.commands import CommandFailed
+from egress_conformance.cluster.engine import Engine, engine_that_answers, ensure_engine
+from egress_conformance.cluster.images import ImageSet
+from egress_conformance.cluster.node import FILES, Node
+from egress_conformance.cluster.provider import Cluster, IstioRelease
+from egress_conformance.cluster.source import source_of
+from egress_conformance.cluster.versions import versions
+from egress_conformance.errors import PlatformTrouble, UserError
+
+CLUSTER_LABEL = "io.x-k8s.kind.cluster"
+CREATE_SECONDS = 300
+
+
+@dataclass(frozen=True)
+class Record:
+    """What is written down of a cluster before it is made, and again when it is up: how we know that it is ours.
+
+    Attributes:
+        base: what its nodes were made of, less the images that can be loaded while they run.
+        containers: the ids of its nodes; none while it is being made.
+    """
+
+    base: str
+    containers: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Container:
+    """A node as the engine sees it."""
+
+    id: str
+    name: str
+    state: str
+
+
+class KindProvider:
+    """Makes kind clusters; see `Provider`.
+
+    Args:
+        istio: version of Istio the cluster is for, the newest by default.
+        images: "pull", "build", or "auto": pull where a registry answers, else build.
+        install: whether Debian packages (a container engine, build tools) may be installed.
+        fresh: make the cluster anew even if it is up.
+        name: name of the cluster, instead of one made of the version.
+        console: where progress is shown.
+    """
+
+    name = "kind"
+
+    def __init__(
+        self,
+        *,
+        istio: str | None = None,
+        images: str = "auto",
+        install: bool = True,
+        fresh: bool = False,
+        name: str | None = None,
+        console: Console | None = None,
+    ) -> None:
+        self.istio = istio or versions().newest
+        self.images = images
+        self.install = install
+        self.fresh = fresh
+        self.console = console or Console(stderr=True)
+        self.cluster_name = name or f"istio-egress-{self.istio.replace('.', '-')}"
+        self.home = cache_dir() / "clusters" / self.cluster_name
+        self._engine: Engine | None = None
+
+    def up(self) -> Cluster:
+        """Bring the cluster up, or find it up."""
+        self.home.mkdir(parents=True, exist_ok=True)
+        with held(self.home / "lock", lambda: self._say("waiting for another process that makes this cluster")):
+            engine = self._engine = ensure_engine(self.console, install=self.install)
+            refuse_foreign(self.cluster_name, nodes_of(engine, self.cluster_name), self._record())
+            source = source_of(self.images, engine, self.console, install=self.install)
+            base = source.base(self.istio)
+            reason = self._why_make(engine, base)
+            images = source.image_set(self.istio, node=reason is not None)
+            if reason:
+                self._say(f"making cluster {self.cluster_name}: {reason}")
+                self._make(engine, images, base)
+            for node in self._nodes(engine):
+                self._guard(node)
+                loaded = node.load(images.to_load)
+                if loaded:
+                    self._say(f"loaded into {node.container}: {' '.join(loaded)}")
+        return Cluster(
+            kubeconfig=self.home / "kubeconfig",
+            context=f"kind-{self.cluster_name}",
+            client_image=images.client_image,
+            world_image=images.world_image,
+            images=images.digests,
+            release=IstioRelease(
+                version=self.istio,
+                full_version=images.full_version,
+                istioctl=images.istioctl,
+                hub=images.hub,
+                tag=images.tag,
+                upstream_envoy=images.upstream_envoy,
+            ),
+            node_containers=tuple(container.name for container in nodes_of(engine, self.cluster_name)),
+            engine=engine.env,
+        )
+
+    def down(self) -> None:
+        """Remove the cluster and what was written down of it."""
+        record = self._record()
+        if record is None:
+            return
+        with held(self.home / "lock", lambda: self._say("waiting for another process that makes this cluster")):
+            engine = ensure_engine(self.console, install=False)
+            refuse_foreign(self.cluster_name, nodes_of(engine, self.cluster_name), record)
+            self._remove(engine)
+        shutil.rmtree(self.home)
+
+    def escaped_packets(self) -> int | None:
+        """Packets that pods tried to send out of the cluster since its nodes started."""
+        engine = self._engine or engine_that_answers()
+        if engine is None:
+            raise PlatformTrouble("container engine away", "it does not answer")
+        return sum(node.escaped_packets() for node in self._nodes(engine))
+
+    def _why_make(self, engine: Engine, base: str) -> str | None:
+        """Why the cluster has to be made; None if it can be used as it is."""
+        containers = nodes_of(engine, self.cluster_name)
+        reason = why_make(containers, self._record(), base, fresh=self.fresh)
+        if reason is None and not Node(engine, containers[0].name).api_answers():
+            return "its API server does not answer"
+        return reason
+
+    def _guard(self, node: Node) -> None:
+        networking = _config()["networking"]
+        node.guard(networking["podSubnet"], networking["serviceSubnet"])
+
+    def _make(self, engine: Engine, images: ImageSet, base: str) -> None:
+        self._remove(engine)
+        self._write(Record(base))
+        config = _config()
+        config["networking"]["disableDefaultCNI"] = images.own_network
+        log = cache_dir() / "logs" / f"cluster-{self.cluster_name}.log"
+        log.parent.mkdir(parents=True, exist_ok=True)
+        argv: tuple[str, ...] = (str(images.kind), "create", "cluster", "--name", self.cluster_name, "--config", "-")
+        argv += ("--image", images.node_image, "--kubeconfig", str(self.home / "kubeconfig"))
+        env = {**engine.env, "KIND_EXPERIMENTAL_PROVIDER": "docker"}
+        try:
+            engine.run(argv, env=env, stdin=yaml.safe_dump(config), log=log, seconds=CREATE_SECONDS)
+            nodes = self._nodes(engine)
+            for node in nodes:
+                self._guard(node)
+            nodes[0].keep_dns_inside()
+        except CommandFailed as failure:
+            self._remove(engine)
+            raise PlatformTrouble("cluster not made", f"{failure.output.strip()}; all of it is in {log}") from None
+        except BaseException:
+            self._remove(engine)
+            raise
+        containers = nodes_of(engine, self.cluster_name)
+        self._write(Record(base, tuple(container.id for container in containers)))
+
+    def _remove(self, engine: Engine) -> None:
+        containers = nodes_of(engine, self.cluster_name)
+        if containers:
+            engine.docker("rm", "--force", "--volumes", *(container.id for container in containers))
+        (self.home / "record.json").unlink(missing_ok=True)
+
+    def _nodes(self, engine: Engine) -> list[Node]:
+        return [Node(engine, container.name) for container in nodes_of(engine, self.cluster_name)]
+
+    def _record(self) -> Record | None:
+        try:
+            values = json.loads((self.home / "record.json").read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return None
+        return Record(values["base"], tuple(values["containers"]))
+
+    def _write(self, record: Record) -> None:
+        (self.home / "record.json").write_text(json.dumps(asdict(record)), encoding="utf-8")
+
+    def _say(self, line: str) -> None:
+        self.console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def nodes_of(engine: Engine, cluster: str) -> list[Container]:
+    """The nodes of a kind cluster, running or not."""
+    found = engine.docker(
+        "ps", "--all", "--no-trunc", "--filter", f"label={CLUSTER_LABEL}={cluster}", "--format",
+        "{{.ID}} {{.Names}} {{.State}}",
+    )  # fmt: skip
+    return [Container(*line.split()) for line in found.splitlines()]
+
+
+def refuse_foreign(cluster: str, containers: list[Container], record: Record | None) -> None:
+    """See that a cluster is ours, or not there.
+
+    Raises:
+        UserError: somebody else made a cluster of that name.
+    """
+    ours = record is not None and (not record.containers or {each.id for each in containers} <= set(record.containers))
+    if containers and not ours:
+        raise UserError(
+            f"there is a kind cluster {cluster} that this project did not make",
+            f"remove it with: kind delete cluster --name {cluster}",
+        )
+
+
+def why_make(containers: list[Container], record: Record | None, base: str, *, fresh: bool) -> str | None:
+    """Why a cluster of ours has to be made (anew); None if it may be used as it is."""
+    if not containers or record is None:
+        return "there is none"
+    if not record.containers:
+        return "the last time it was not finished"
+    if fresh:
+        return "a fresh one is asked for"
+    if record.base != base:
+        return "what it is made of has changed"
+    if any(container.state != "running" for container in containers):
+        return "it does not run any more"
+    return None
+
+
+def _config() -> dict[str, Any]:
+    config: dict[str, Any] = yaml.safe_load((FILES / "kind.yaml").read_text(encoding="utf-8"))
+    return config

@@ -1,0 +1,81 @@
+"""What is done on the nodes of a kind cluster: DNS that asks nobody outside, and a guard that counts who tries."""
+
+from collections.abc import Sequence
+
+from egress_conformance.cluster.commands import CommandFailed
+from egress_conformance.cluster.engine import Engine
+from egress_conformance.cluster.recipe import IMAGES
+from egress_conformance.errors import PlatformTrouble
+
+FILES = IMAGES / "cluster"
+KUBECTL = ("kubectl", "--kubeconfig", "/etc/kubernetes/admin.conf")
+
+
+class Node:
+    """One node, which is a container.
+
+    Args:
+        engine: the engine it runs in.
+        container: its name there.
+    """
+
+    def __init__(self, engine: Engine, container: str) -> None:
+        self.engine = engine
+        self.container = container
+
+    def run(self, *argv: str, stdin: str | None = None, seconds: float = 60) -> str:
+        """Run a program on the node and give what it printed.
+
+        Raises:
+            CommandFailed: it ended with an exit code other than 0.
+        """
+        return self.engine.docker("exec", "--interactive", self.container, *argv, stdin=stdin, seconds=seconds)
+
+    def load(self, images: Sequence[str]) -> list[str]:
+        """Load images of the engine that the node does not have yet, and give their names."""
+        there = set(self.run("ctr", "--namespace", "k8s.io", "images", "ls", "--quiet").split())
+        missing = [image for image in images if image not in there]
+        if missing:
+            pipe = 'docker save "${@:2}" | docker exec --interactive "$1" ctr --namespace k8s.io images import -'
+            argv = ("bash", "-o", "pipefail", "-c", pipe, "load", self.container, *missing)
+            self.engine.run(argv, env=self.engine.env, seconds=300)
+        return missing
+
+    def api_answers(self) -> bool:
+        """Whether the API server says that it is ready."""
+        try:
+            return self.run(*KUBECTL, "get", "--raw", "/readyz", seconds=10).strip() == "ok"
+        except CommandFailed:
+            return False
+
+    def keep_dns_inside(self) -> None:
+        """Give the cluster's DNS a configuration without a way out, and wait until it has it."""
+        system = (*KUBECTL, "--namespace", "kube-system")
+        self.run(*KUBECTL, "apply", "--server-side", "--force-conflicts", "-f", "-", stdin=_text("coredns.yaml"))
+        self.run(*system, "scale", "deployment/coredns", "--replicas=1")
+        self.run(*system, "rollout", "restart", "deployment/coredns")
+        self.run(*system, "rollout", "status", "deployment/coredns", "--timeout=90s", seconds=100)
+
+    def guard(self, pods: str, services: str) -> None:
+        """Count and refuse from now on what pods send to other addresses than these; harmless if done before.
+
+        Args:
+            pods: the cluster's pod subnet.
+            services: its service subnet.
+        """
+        self.run("bash", "-s", "--", pods, services, stdin=_text("guard.sh"))
+
+    def escaped_packets(self) -> int:
+        """The packets the guard refused so far.
+
+        Raises:
+            PlatformTrouble: the guard is gone.
+        """
+        try:
+            return int(self.run("bash", "-s", stdin=_text("guard.sh")))
+        except (CommandFailed, ValueError) as error:
+            raise PlatformTrouble("packet counter gone", f"{self.container}: {error}") from None
+
+
+def _text(name: str) -> str:
+    return (FILES / name).read_text(encoding="utf-8")

@@ -1,0 +1,173 @@
+"""The recipes: what each thing a cluster is made of is built from. The scripts are under images/."""
+
+import itertools
+from dataclasses import dataclass
+
+from egress_conformance.cluster.recipe import HUB, Recipe
+from egress_conformance.cluster.versions import IstioRow, Versions
+
+SMALL_DEBIAN = "bash,ca-certificates,conntrack,curl,iproute2,iptables,kmod,netbase,nftables,procps"
+NODE_DEBIAN = (
+    "bash,ca-certificates,conntrack,containerd,containernetworking-plugins,e2fsprogs,ethtool,iproute2,iptables,jq,"
+    "kmod,libseccomp2,mount,netbase,nftables,pigz,procps,runc,systemd,systemd-sysv,util-linux"
+)
+
+
+@dataclass(frozen=True)
+class Recipes:
+    """What is wanted for one version of Istio; all else follows from their needs.
+
+    Attributes:
+        base: a node with Kubernetes, the same for every Istio.
+        node: the same with everything preloaded for this Istio.
+    """
+
+    kind: Recipe
+    istio: Recipe
+    istio_images: Recipe
+    client: Recipe
+    world: Recipe
+    base: Recipe
+    node: Recipe
+
+
+def recipes(versions: Versions, istio: str) -> Recipes:
+    """The recipes for one version of Istio.
+
+    Raises:
+        UserError: that version cannot be built here.
+    """
+    row = versions.row(istio)
+    debian = _debian(versions, "debian-base", SMALL_DEBIAN)
+    kind = _compiled(versions, "kind", f"compile kind {versions.kind}", 60, KIND=versions.kind)
+    compiled, istio_images = _istio(versions, row, istio, debian)
+    client = Recipe("client", "make the client's image", 2, "client", needs=(debian,), repositories=("client",))
+    world = Recipe(
+        name="world",
+        what="compile the world",
+        typical=15,
+        script="world-image",
+        sources=("world",),
+        inputs={"GO": versions.go},
+        tools=("go",),
+        repositories=("world",),
+    )
+    base = _kubernetes_node(versions, debian, kind)
+    node = _preloaded(
+        f"node-{istio}",
+        f"preload a node with Istio {row.version}",
+        base,
+        (istio_images, client, world),
+    )
+    return Recipes(kind, compiled, istio_images, client, world, base, node)
+
+
+def _istio(versions: Versions, row: IstioRow, istio: str, debian: Recipe) -> tuple[Recipe, Recipe]:
+    """Istio's programs, and the images of istiod and of the proxy with one tag."""
+    compiled = _compiled(
+        versions,
+        f"istio-{istio}",
+        f"compile Istio {row.version}",
+        330,
+        VERSION=row.version,
+        MODULE=row.module,
+        REQUIRES="\n".join(row.requires),
+        HUB=HUB,
+    )
+    envoy = Recipe(
+        f"envoy-{istio}",
+        f"fetch Envoy {row.envoy}",
+        15,
+        "envoy",
+        inputs={"ENVOY_VERSION": row.envoy, "SHA256": row.envoy_sha256},
+    )
+    images = Recipe(
+        f"istio-images-{istio}",
+        f"make the images of Istio {row.version}",
+        15,
+        "istio-images",
+        inputs={"VERSION": row.version},
+        needs=(debian, compiled, envoy),
+        repositories=("pilot", "proxyv2"),
+    )
+    return compiled, images
+
+
+def _kubernetes_node(versions: Versions, debian: Recipe, kind: Recipe) -> Recipe:
+    """A node with all that Kubernetes itself runs in pods."""
+    kubernetes = _compiled(
+        versions, "kubernetes", f"compile Kubernetes {versions.kubernetes}", 480, KUBERNETES=versions.kubernetes
+    )
+    pods = Recipe(
+        "kube-image",
+        "make the image of Kubernetes' own pods",
+        10,
+        "kube-image",
+        needs=(debian, kubernetes),
+        repositories=("kubernetes",),
+    )
+    etcd = _compiled(versions, "etcd", f"compile etcd {versions.etcd}", 90, image="etcd", ETCD=versions.etcd)
+    coredns = _compiled(
+        versions, "coredns", f"compile CoreDNS {versions.coredns}", 150, image="coredns", COREDNS=versions.coredns
+    )
+    pause = _compiled(versions, "pause", "compile the pause process", 5, image="pause")
+    node = Recipe(
+        "node",
+        "make the node's root file system",
+        15,
+        "node",
+        inputs={"KUBERNETES_VERSION": versions.kubernetes, "PAUSE_VERSION": versions.pause},
+        needs=(_debian(versions, "debian-node", NODE_DEBIAN), kind, kubernetes),
+        repositories=("node-base",),
+    )
+    commands = ("kube-apiserver", "kube-controller-manager", "kube-scheduler", "kube-proxy")
+    return _preloaded(
+        "node-kubernetes",
+        f"preload a node with Kubernetes {versions.kubernetes}",
+        node,
+        (pods, etcd, coredns, pause),
+        (
+            " ".join(f"registry.k8s.io/{name}:{versions.kubernetes}" for name in commands),
+            f"registry.k8s.io/etcd:{versions.etcd_image}",
+            f"registry.k8s.io/coredns/coredns:{versions.coredns}",
+            f"registry.k8s.io/pause:{versions.pause}",
+        ),
+    )
+
+
+def _compiled(versions: Versions, name: str, what: str, typical: float, *, image: str = "", **inputs: str) -> Recipe:
+    """Something Go compiles: the script has the same name, less a version at its end."""
+    # The compiler of this machine is no input, only the least that will do: a newer Go rebuilds nothing.
+    go = {"GO": versions.go}
+    script = name.partition("-")[0]
+    return Recipe(
+        name, what, typical, script, inputs={**go, **inputs}, tools=("go",), repositories=(image,) if image else ()
+    )
+
+
+def _debian(versions: Versions, name: str, packages: str) -> Recipe:
+    """A Debian root file system, as an image."""
+    return Recipe(
+        name,
+        f"install {name.replace('-', ' ')} ({versions.debian})",
+        70,
+        "debian",
+        inputs={"DEBIAN": versions.debian, "PACKAGES": packages},
+        tools=("mmdebstrap",),
+        repositories=(name,),
+    )
+
+
+def _preloaded(name: str, what: str, node: Recipe, needs: tuple[Recipe, ...], names: tuple[str, ...] = ()) -> Recipe:
+    """A node image with further images in it; `names` are those the first of them have besides, in the node."""
+    images = [image for need in needs for image in need.images]
+    lines = [f"{image} {more}".strip() for image, more in itertools.zip_longest(images, names, fillvalue="")]
+    return Recipe(
+        name,
+        what,
+        30,
+        "preload",
+        inputs={"FROM": node.images[0], "PRELOAD": "\n".join(lines)},
+        needs=(node, *needs),
+        repositories=(name,),
+    )
