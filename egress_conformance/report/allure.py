@@ -21,7 +21,7 @@ from allure_commons.model2 import (
 from allure_commons.types import AttachmentType, LabelType
 
 from egress_conformance.report.ledger import Attempt, CaseRecord, Check, Ledger, Verdict
-from egress_conformance.report.words import milliseconds, shown, started_at, value
+from egress_conformance.report.words import milliseconds, reason, shown, started_at, value
 
 _STATUS = {
     Verdict.PASSED: Status.PASSED,
@@ -66,7 +66,9 @@ def _result(ledger: Ledger, case: CaseRecord, writer: AllureFileLogger) -> TestR
         # Wins over the description, which Allure would take for Markdown.
         descriptionHtml=_description(case),
         status=_STATUS[case.verdict],
-        statusDetails=StatusDetails(message=shown(case.reason), trace=_problems(case)) if case.reason else None,
+        statusDetails=StatusDetails(message=reason(case.reason).gist, trace=shown(case.reason))
+        if case.reason
+        else None,
         stage="finished",
         labels=tags,
         parameters=[Parameter(name=name, value=shown(text)) for name, text in parameters.items()]
@@ -84,18 +86,6 @@ def _description(case: CaseRecord) -> str:
     statement, source = html.escape(shown(case.statement)), html.escape(shown(case.source))
     apart = "<p>From an emulation: kept out of the conformance count.</p>" if case.emulated else ""
     return f"<p>{statement}</p><p>Source: {source}</p>{apart}"
-
-
-def _problems(case: CaseRecord) -> str:
-    """What did not agree, where Allure shows a stack trace."""
-    return shown(
-        "\n".join(
-            f"{check.role}, {check.expected}: {problem}"
-            for check in case.witnesses
-            for attempt in check.attempts
-            for problem in attempt.problems
-        )
-    )
 
 
 def _times(ledger: Ledger, case: CaseRecord) -> dict[str, int]:

@@ -41,6 +41,7 @@ def render(ledger: Ledger) -> str:
         "duration": words.duration,
         "utc": words.utc,
         "value": words.value,
+        "reason": words.reason,
         "anchor": anchor,
         "dump": dump,
     }

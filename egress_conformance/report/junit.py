@@ -4,7 +4,7 @@ from pathlib import Path
 from xml.etree import ElementTree as ET
 
 from egress_conformance.report.ledger import CaseRecord, Check, Ledger, Verdict
-from egress_conformance.report.words import milliseconds, shown, started_at, value
+from egress_conformance.report.words import milliseconds, reason, shown, started_at, value
 
 _OUTCOME = {Verdict.FAILED: "failure", Verdict.INCONCLUSIVE: "error", Verdict.SKIPPED: "skipped"}
 
@@ -67,11 +67,20 @@ def _case(case: CaseRecord) -> ET.Element:
     facts |= {f"observation {name}": value(observed) for name, observed in case.observations.items()}
     element.append(_properties(facts))
     if outcome := _OUTCOME.get(case.verdict):
-        told = ET.SubElement(element, outcome, message=shown(case.reason))
+        told = ET.SubElement(element, outcome, message=reason(case.reason).gist)
         if case.verdict is not Verdict.SKIPPED:
             told.set("type", case.verdict.value)
-            told.text = shown("\n\n".join([case.reason, *(_told(check) for check in case.witnesses)]))
+            told.text = _why(case)
     return element
+
+
+def _why(case: CaseRecord) -> str:
+    """The reason, and each check; where one did not hold, its attempts instead of what the reason says of them."""
+    why = reason(case.reason)
+    parts = ["\n".join([why.lead, *(f"  - {point}" for point in why.points)])]
+    if why.rest and all(check.held for check in case.witnesses):
+        parts.append(why.rest)
+    return "\n\n".join([*parts, *(shown(_told(check)) for check in case.witnesses)])
 
 
 def _told(check: Check) -> str:

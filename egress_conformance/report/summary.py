@@ -10,7 +10,7 @@ from rich.text import Text
 from egress_conformance.errors import ExitCode
 from egress_conformance.report.ledger import CaseRecord, Ledger, Verdict
 from egress_conformance.report.tally import counted, emulated, exit_code, headline, worst_first
-from egress_conformance.report.words import duration, milliseconds, several, shown
+from egress_conformance.report.words import duration, milliseconds, reason, several, shown
 
 _COLOUR = {
     Verdict.PASSED: "green",
@@ -30,7 +30,6 @@ _REASON_LENGTH = 240
 
 def print_summary(ledger: Ledger, run_dir: Path, console: Console) -> None:
     """Print what came of a run, each case that did not pass and why, and where the report lies."""
-    console.print()
     for case in worst_first(ledger.cases):
         if case.verdict in {Verdict.FAILED, Verdict.INCONCLUSIVE}:
             _print_case(case, console)
@@ -77,8 +76,8 @@ def _print_skipped(ledger: Ledger, console: Console) -> None:
     for case in ledger.cases:
         if case.verdict is Verdict.SKIPPED:
             by_reason[case.reason].append(_one_line(case.id))
-    for reason, ids in by_reason.items():
-        _entry(console, Text("SKIPPED", style=_COLOUR[Verdict.SKIPPED]), Text(" ".join(ids)), Text(_short(reason)))
+    for why, ids in by_reason.items():
+        _entry(console, Text("SKIPPED", style=_COLOUR[Verdict.SKIPPED]), Text(" ".join(ids)), Text(_short(why)))
 
 
 def _print_slowest(ledger: Ledger, console: Console) -> None:
@@ -105,8 +104,8 @@ def _one_line(text: str) -> str:
     return " ".join(shown(text).split())
 
 
-def _short(reason: str) -> str:
-    line = _one_line(reason)
+def _short(why: str) -> str:
+    line = reason(why).gist
     return line if len(line) <= _REASON_LENGTH else line[: _REASON_LENGTH - 1].rstrip() + "…"
 
 

@@ -42,7 +42,7 @@ def exit_code(ledger: Ledger) -> ExitCode:
 
     A failure beats an inconclusive case. Emulated cases are left out of the conformance count but not of
     the exit code: a failed one ends in 1 as well, for something the project says works does not. So does a
-    packet that left the cluster. A run in which nothing came to be tried (no case, or all skipped) is the
+    packet that tried to leave the cluster. A run in which nothing came to be tried (no case, or all skipped) is the
     user's error.
     """
     verdicts = Counter(case.verdict for case in ledger.cases)
@@ -70,7 +70,7 @@ def outcome(ledger: Ledger) -> str:
         told.append("no case counted for conformance was tried" if apart else "nothing was tried")
     beside = [f"{several(apart[v], 'emulated case')} {v}" for v in (Verdict.FAILED, Verdict.INCONCLUSIVE) if apart[v]]
     if escaped := ledger.environment.escaped_packets:
-        beside.append(f"{several(escaped, 'packet')} left the cluster")
+        beside.append(f"{several(escaped, 'packet')} tried to leave the cluster")
     return "; ".join([", ".join(told), *beside])
 
 

@@ -2,7 +2,9 @@
 
 import json
 import re
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import takewhile
 from typing import Any
 
 # What XML forbids or a reader cannot see: control characters, lone surrogates and non-characters, and
@@ -62,6 +64,33 @@ def duration(seconds: float) -> str:
 def several(count: int, noun: str, plural: str | None = None) -> str:
     """A count with its noun: ``1 case``, ``2 cases``."""
     return f"{count} {noun if count == 1 else plural or noun + 's'}"
+
+
+@dataclass(frozen=True)
+class Reason:
+    """A reason taken apart.
+
+    Attributes:
+        lead: its first line.
+        points: the lines of the list that follows at once, if one does.
+        rest: what comes after that, with its indentation.
+    """
+
+    lead: str
+    points: list[str]
+    rest: str
+
+    @property
+    def gist(self) -> str:
+        """The lead and the points in one line."""
+        return " ".join(" ".join([self.lead, "; ".join(self.points)]).split())
+
+
+def reason(text: str) -> Reason:
+    """Take the reason of a case apart: ``lead``, then ``- point`` lines, then whatever else it says."""
+    lead, *lines = shown(text).strip("\n").split("\n")
+    points = list(takewhile(lambda line: line.startswith("  - "), lines))
+    return Reason(lead, [point[4:] for point in points], "\n".join(lines[len(points) :]).strip("\n"))
 
 
 def value(observed: Any) -> str:  # noqa: ANN401  (observations are any JSON)

@@ -44,7 +44,7 @@ def test_checks_are_steps_and_attempts_are_steps_within(tmp_path: Path) -> None:
     before, subject, after = results(sample(), tmp_path)["RES-04"]["steps"]
     assert (before["status"], subject["status"], after["status"]) == ("passed", "failed", "passed")
     assert [attempt["status"] for attempt in subject["steps"]] == ["passed", "failed", "failed"]
-    assert "received by decoy" in subject["steps"][1]["statusDetails"]["message"]
+    assert "answered by decoy" in subject["steps"][1]["statusDetails"]["message"]
     assert [parameter["name"] for parameter in subject["steps"][0]["parameters"]] == [
         "curl",
         "caller's Envoy",

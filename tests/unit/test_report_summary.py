@@ -9,7 +9,7 @@ from rich.console import Console
 from egress_conformance.errors import ExitCode
 from egress_conformance.report import exit_code, headline, print_summary, summarise
 from egress_conformance.report.ledger import Ledger, Verdict
-from egress_conformance.report.words import duration, milliseconds, shown, utc
+from egress_conformance.report.words import duration, milliseconds, reason, shown, utc
 from tests.unit.data.hostile_ledger import HOSTILE, hostile
 from tests.unit.data.sample_ledger import sample
 
@@ -41,7 +41,7 @@ def run(*verdicts: Verdict, emulated: tuple[Verdict, ...] = (), escaped: int | N
         (run(P, emulated=(INC,)), ExitCode.INCONCLUSIVE, "1 of 1 case passed; 1 emulated case inconclusive"),
         (run(P, emulated=(P,)), ExitCode.PASSED, "1 of 1 case passed"),
         (run(emulated=(P,)), ExitCode.PASSED, "no case counted for conformance was tried"),
-        (run(P, escaped=2), ExitCode.FAILED, "1 of 1 case passed; 2 packets left the cluster"),
+        (run(P, escaped=2), ExitCode.FAILED, "1 of 1 case passed; 2 packets tried to leave the cluster"),
         (run(P, escaped=None), ExitCode.PASSED, "1 of 1 case passed"),
     ],
 )
@@ -65,12 +65,12 @@ def printed(ledger: Ledger, *, terminal: bool = False, width: int = 100) -> str:
 def test_the_terminal_says_what_did_not_pass_and_why() -> None:
     lines = printed(sample()).splitlines()
     (at,) = [index for index, line in enumerate(lines) if line.startswith("FAILED       TLS-05 Under REGISTRY_ONLY")]
-    assert lines[at + 1].strip().startswith("the request reached tls-05.world.test")
+    assert lines[at + 1].strip().startswith("check: it must be so that HTTPS to tls-05.world.test is blocked")
     (at,) = [index for index, line in enumerate(lines) if line.startswith("INCONCLUSIVE TCP-05")]
     assert lines[at + 1].strip().startswith("client pod gone")
     assert "SKIPPED      TEL-03 HDR-03" in lines
     assert any(line.startswith("FAILED       HDR-02 (emulated)") for line in lines)
-    assert "slowest propagation: POL-06 2.38 s, RES-04 1.20 s, HDR-05 733 ms" in lines
+    assert "slowest propagation: POL-06 2.38 s, HDR-05 733 ms, RES-01 467 ms" in lines
     assert lines[-1] == "report: reports/runs/one/report.html"
     assert headline(sample()) in lines
 
@@ -121,3 +121,21 @@ def test_milliseconds(ms: float, said: str) -> None:
 )
 def test_time_stamps_are_read_as_utc(started: str, said: str) -> None:
     assert utc(started) == said
+
+
+@pytest.mark.parametrize(
+    ("text", "gist", "rest"),
+    [
+        ("", "", ""),
+        ("timed out: nothing", "timed out: nothing", ""),
+        (
+            "of three:\n  - one\n  - two\nthe last attempts:\n  #1  curl",
+            "of three: one; two",
+            "the last attempts:\n  #1  curl",
+        ),
+        ("assert [1] == [2]\n  \n  - a diff", "assert [1] == [2]", "  \n  - a diff"),
+        ("one\ntwo", "one", "two"),
+    ],
+)
+def test_a_reason_has_a_gist(text: str, gist: str, rest: str) -> None:
+    assert (reason(text).gist, reason(text).rest) == (gist, rest)

@@ -19,23 +19,22 @@ Role = Literal["control before", "subject", "control after", "check"]
 P, F, S, I = Verdict.PASSED, Verdict.FAILED, Verdict.SKIPPED, Verdict.INCONCLUSIVE  # noqa: E741
 
 
-def reached(nonce: str, host: str, *, ms: float = 8.4, cluster: str = "") -> Attempt:
+def reached(host: str, *, by: str = "site-1", to: str = "10.244.0.21:80", curl: str = "") -> Attempt:
     """An attempt that came out as it should: 200 from the right server."""
-    upstream = cluster or f"outbound|80||{host}"
     return Attempt(
-        curl=f"200 in {ms} ms from 10.96.14.2:80, HTTP/1.1, server: envoy",
-        envoy=[f"GET /headers?nonce={nonce} 200 - via_upstream {upstream} 10.244.0.21:80"],
-        server=[f"site-{nonce[:2]} GET /headers from 10.244.0.17, Host: {host}"],
+        curl=curl or f"200, server: envoy, answered by {by}",
+        envoy=[f"200, outbound|80||{host}, flags -, to {to}"],
+        server=[f"{by}:80 request HTTP/1.1 /headers for {host} from 10.244.0.17"],
         agrees=True,
         problems=[],
     )
 
 
-def blocked(nonce: str, host: str) -> Attempt:
+def blocked() -> Attempt:
     """An attempt that came out as it should: 502 from the proxy, silence in the world."""
     return Attempt(
-        curl="502 in 1.1 ms from 10.96.14.2:80, HTTP/1.1, server: envoy, empty body",
-        envoy=[f"GET /headers?nonce={nonce} 502 - direct_response BlackHoleCluster - ({host})"],
+        curl="502, server: envoy",
+        envoy=["502, no cluster, flags NR, to nobody, direct_response"],
         server=[],
         agrees=True,
         problems=[],
@@ -65,16 +64,18 @@ def check(
 
 def controlled(host: str, subject: Check) -> list[Check]:
     """A subject between its two controls."""
-    before = check("control before", "blocked: 502 from the proxy", [blocked("b1", host)], ms=31.0)
-    after = check("control after", "blocked: 502 from the proxy", [blocked("a1", host)], made=6, ms=388.0)
+    expected = f"GET http://{host}/headers is blocked: 502 from the proxy"
+    before = check("control before", expected, [blocked()] * 3, ms=31.0)
+    after = check("control after", expected, [blocked()] * 3, made=6, ms=388.0)
     return [before, subject, after]
 
 
 def simple(host: str) -> list[Check]:
     """The checks of a case that went well."""
     counters = {f"cluster.outbound|80||{host}.upstream_rq_200": 3, "http.outbound.downstream_rq_2xx": 3}
-    attempts = [reached(nonce, host) for nonce in ("7f3a", "7f3b", "7f3c")]
-    return controlled(host, check("subject", f"reaches {host}", attempts, made=5, counted=counters))
+    expected = f"GET http://{host}/headers reaches site by outbound|80||{host} with 200"
+    attempts = [reached(host), reached(host, by="site-2", to="10.244.0.22:80"), reached(host)]
+    return controlled(host, check("subject", expected, attempts, made=5, counted=counters))
 
 
 @dataclass(frozen=True)
@@ -200,30 +201,29 @@ def well() -> list[Row]:
 def badly() -> list[Row]:
     """The cases that failed or came to no verdict."""
     host = "res-04.world.test"
-    spread = Attempt(
-        curl="200 in 9.0 ms from 10.96.14.2:80, HTTP/1.1, server: envoy",
-        envoy=[f"GET /headers?nonce=c41f 200 - via_upstream outbound|80||{host} 10.244.0.99:80"],
-        server=["decoy GET /headers from 10.244.0.17, Host: res-04.world.test"],
-        agrees=False,
-        problems=[
-            "envoy: sent to 10.244.0.99:80, expected one of 10.244.0.21:80, 10.244.0.22:80",
-            "server: received by decoy, expected site-1 or site-2",
-        ],
+    decoy = reached(host, by="decoy", to="10.244.0.99:80").model_copy(
+        update={
+            "agrees": False,
+            "problems": [
+                "curl: answered by decoy, expected site",
+                "envoy: sent it to 10.244.0.99:80, expected one of ['10.244.0.21:80', '10.244.0.22:80']",
+            ],
+        }
     )
     twice = Attempt(
-        curl="503 in 26.0 ms from 10.96.14.2:80, HTTP/1.1, server: envoy",
+        curl="503, server: envoy",
         envoy=[
-            "GET /headers?nonce=d902 503 UF upstream_reset_before_response_started{connection_timeout} "
-            f"outbound|80||{host} 10.244.0.21:80 retry 1",
-            "GET /headers?nonce=d902 503 URX - outbound|80||res-04.world.test 10.244.0.21:80 retry 2",
+            f"503, outbound|80||{host}, flags UF, to 10.244.0.21:80, "
+            "upstream_reset_before_response_started{connection_timeout}",
+            f"503, outbound|80||{host}, flags URX, to 10.244.0.21:80",
         ],
-        server=["site-1 GET /headers from 10.244.0.17", "site-1 GET /headers from 10.244.0.17 (again)"],
+        server=[f"site-1:80 request HTTP/1.1 /headers for {host} from 10.244.0.17"] * 2,
         agrees=False,
         problems=[
-            "curl: 503, expected 200",
-            "envoy: 2 log lines for one nonce, expected exactly 1",
-            "server: 2 receipts for one nonce, expected exactly 1",
-            "the witnesses do not tell one story",
+            "curl: the status is 503, expected 200",
+            "envoy: logged 2 lines of this attempt, expected exactly one",
+            "server: 2 receipts (site-1), expected exactly one",
+            "the counters of the cluster do not add up to the log",
         ],
     )
     counters = {
@@ -231,28 +231,48 @@ def badly() -> list[Row]:
         f"cluster.outbound|80||{host}.upstream_rq_retry": 8,
         "http.outbound_0.0.0.0_80;.downstream_rq_5xx": 4,
     }
-    expected = f"reaches {host} over 10.244.0.21 and 10.244.0.22"
-    subject = check("subject", expected, [reached("c41e", host), spread, twice], made=41, ms=None, counted=counters)
-    gone = Attempt(
-        curl="no answer: the exec was cut off",
-        envoy=[],
-        server=[],
-        agrees=False,
-        problems=["curl: exec ended without an exit code"],
+    expected = f"GET http://{host}/headers reaches site by outbound|80||{host} with 200"
+    subject = check("subject", expected, [reached(host), decoy, twice], made=41, ms=None, counted=counters)
+    leaked = reached("tls-05.world.test", curl="200, answered by site-1").model_copy(
+        update={
+            "envoy": ["0, PassthroughCluster, flags -, to 10.244.0.21:443, sni tls-05.world.test"],
+            "server": [
+                "site-1:443 hello ClientHello, sni tls-05.world.test from 10.244.0.17",
+                "site-1:443 request HTTP/2 /headers for tls-05.world.test from 10.244.0.17",
+            ],
+            "agrees": False,
+            "problems": [
+                "curl: exit code is 0, expected 35 or 56",
+                "envoy: the cluster is 'PassthroughCluster', expected 'BlackHoleCluster'",
+                "server: 1 receipts (site-1), expected none",
+            ],
+        }
     )
+    gone = Attempt(curl="exit 6 (Could not resolve host)", envoy=[], server=[], agrees=False, problems=[])
+    tls = check("check", "HTTPS to tls-05.world.test is blocked: connection reset", [leaked] * 3, made=25, ms=None)
+    tcp = check("control before", "TCP to 10.244.0.23:3306 is blocked: connection closed", [gone], made=1, ms=None)
     return [
-        Row("RES-04", "static endpoints", text.RES_04, F, 1204.0, text.RES_04_WHY,
+        Row("RES-04", "static endpoints", text.RES_04, F, None, explained(subject),
             checks=controlled(host, subject),
-            evidence={"clusters": text.CLUSTERS, "endpoints": text.ENDPOINTS, "istiod log": text.ISTIOD_LOG}),
-        Row("TLS-05", "unlisted sni", text.TLS_05, F, None, text.TLS_05_WHY,
-            checks=[check("check", "blocked: connection reset", [reached("ee01", "tls-05.world.test")
-                    .model_copy(update={"agrees": False, "problems": ["curl: 200, expected exit 35 or 56"]})],
-                    made=25, ms=None)], evidence={"listeners": text.ENDPOINTS}),
+            evidence={"the proxy's view": text.VIEW, "endpoints": text.ENDPOINTS, "istiod log": text.ISTIOD_LOG}),
+        Row("TLS-05", "unlisted sni", text.TLS_05, F, None, explained(tls), checks=[tls],
+            evidence={"the proxy's view": text.ENDPOINTS}),
         Row("HDR-02", "peer metadata id", text.HDR_02, F, 248.0, text.HDR_02_WHY, emulated=True),
-        Row("TCP-05", "server speaks first", text.TCP_05, I, None, text.TCP_05_WHY,
-            checks=[check("control before", "blocked: connection reset", [gone], made=1, ms=None)],
+        Row("TCP-05", "server speaks first", text.TCP_05, I, None, text.TCP_05_WHY, checks=[tcp],
             evidence={"events": "12s  Warning  Evicted  pod/client-6b9  The node was low on resource: memory."}),
     ]  # fmt: skip
+
+
+def explained(broken: Check) -> str:
+    """Why a check did not hold, as the suite words it: the expectation, the problems, the last attempts."""
+    lines = [f"{broken.role}: it must be so that {broken.expected}; after {broken.attempts_made} attempts:"]
+    lines += [f"  - {problem}" for problem in dict.fromkeys(p for one in broken.attempts for p in one.problems)]
+    lines.append("the last attempts, by witness:")
+    for number, attempt in enumerate(broken.attempts, start=1):
+        lines.append(f"  #{number}  curl    {attempt.curl}")
+        for name, said in (("envoy", attempt.envoy), ("server", attempt.server)):
+            lines += [f"       {name:<7} {line}" for line in said or ["nothing"]]
+    return "\n".join(lines)
 
 
 def left_out() -> list[Row]:
