@@ -177,7 +177,9 @@ class Builder:
             check_go(versions().go, self.runner)
         packages = [package for tool in tools for package in PACKAGES.get(tool, ())]
         if packages:
-            ensure_packages(packages, why="a tool to build images", console=self.console, install=self.install)
+            ensure_packages(
+                packages, why="a tool to build images", console=self.console, install=self.install, runner=self.runner
+            )
 
 
 def check_disk(directory: Path, needed_gb: int) -> None:

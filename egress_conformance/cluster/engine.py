@@ -90,7 +90,9 @@ def ensure_engine(console: Console, *, install: bool, runner: Runner = run) -> E
             "start Docker and put yourself in its group, or run this as root",
         )
     if shutil.which("dockerd") is None or shutil.which("docker") is None:
-        ensure_packages(["docker.io", "iptables"], why="a container engine", console=console, install=install)
+        ensure_packages(
+            ["docker.io", "iptables"], why="a container engine", console=console, install=install, runner=runner
+        )
     console.print("starting a container engine of our own", highlight=False)
     _start()
     started = engine_that_answers(runner)

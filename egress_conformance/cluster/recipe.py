@@ -80,7 +80,7 @@ def missing(wanted: Recipe, is_done: Callable[[Recipe], bool]) -> list[Recipe]:
     return list(dict.fromkeys(walk(wanted)))
 
 
-def missing_tools(recipes: list[Recipe], which: Callable[[str], str | None] = shutil.which) -> list[str]:
+def missing_tools(recipes: list[Recipe]) -> list[str]:
     """Programs that building these needs and this machine lacks."""
     tools = dict.fromkeys(tool for recipe in recipes for tool in recipe.tools)
-    return [tool for tool in tools if which(tool) is None]
+    return [tool for tool in tools if shutil.which(tool) is None]

@@ -1,0 +1,247 @@
+"""Whose a cluster is, and when it can be used as it is."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from io import StringIO
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from egress_conformance.cluster import kind as kind_module
+from egress_conformance.cluster.commands import CommandFailed
+from egress_conformance.cluster.engine import Engine
+from egress_conformance.cluster.images import ImageSet
+from egress_conformance.cluster.kind import Container, KindProvider, Record, refuse_foreign, why_make
+from egress_conformance.errors import PlatformTrouble, UserError
+
+IMAGES = ImageSet(
+    istio="1.31",
+    full_version="1.31.0",
+    node_image="node:full",
+    kind=Path("/cache/kind"),
+    istioctl=Path("/cache/istioctl"),
+    hub="hub",
+    tag="tag",
+    upstream_envoy=True,
+    client_image="client:1",
+    world_image="world:1",
+    digests={"client:1": "sha256:1"},
+    to_load=("client:1", "world:1"),
+    own_network=True,
+)
+RUNNING = Container("id1", "c-control-plane", "running")
+
+
+@dataclass
+class Machine:
+    """An engine with at most one kind cluster in it, and the kind command."""
+
+    containers: list[Container] = field(default_factory=list)
+    ran: list[tuple[str, ...]] = field(default_factory=list)
+    configs: list[str] = field(default_factory=list)
+    in_node: set[str] = field(default_factory=lambda: {"client:1", "world:1"})
+    ready: bool = True
+    refuse_to_create: bool = False
+    interrupt: bool = False
+
+    def __call__(self, argv: Sequence[str], *, stdin: str | None = None, **_: object) -> str:
+        self.ran.append(tuple(argv))
+        match list(argv):
+            case ["docker", "ps", *_]:
+                return "\n".join(f"{each.id} {each.name} {each.state}" for each in self.containers)
+            case ["docker", "rm", *_]:
+                self.containers.clear()
+                return ""
+            case ["/cache/kind", "create", "cluster", *_]:
+                self.configs.append(stdin or "")
+                self.containers.append(RUNNING)
+                if self.interrupt:
+                    raise KeyboardInterrupt
+                if self.refuse_to_create:
+                    raise CommandFailed(argv, 1, "ERROR: no room")
+                return ""
+            case ["docker", "exec", "--interactive", _, *command]:
+                return self.in_container(command)
+            case ["bash", *_]:
+                self.in_node.update(argv[7:])
+                return ""
+        raise AssertionError(argv)
+
+    def in_container(self, command: list[str]) -> str:
+        if command[-2:] == ["--raw", "/readyz"]:
+            return "ok" if self.ready else "[-]etcd failed"
+        if command[0] == "ctr":
+            return "\n".join(self.in_node)
+        if command == ["bash", "-s"]:
+            return "3\n"
+        return ""
+
+    @property
+    def made(self) -> int:
+        return len(self.configs)
+
+
+class Images:
+    """Where images come from, without any."""
+
+    def __init__(self) -> None:
+        self.base_image = "node:base"
+        self.nodes_asked: list[bool] = []
+
+    def base(self, istio: str) -> str:  # noqa: ARG002
+        return self.base_image
+
+    def image_set(self, istio: str, *, node: bool) -> ImageSet:  # noqa: ARG002
+        self.nodes_asked.append(node)
+        return IMAGES
+
+
+@dataclass
+class Bench:
+    machine: Machine
+    images: Images
+    said: StringIO
+
+    def provider(self, fresh: bool = False) -> KindProvider:
+        return KindProvider(istio="1.31", console=Console(file=self.said, width=200), name="c", fresh=fresh)
+
+
+@pytest.fixture
+def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
+    monkeypatch.setenv("EGRESS_CONFORMANCE_CACHE", str(tmp_path))
+    machine, images = Machine(), Images()
+    engine = Engine({"DOCKER_HOST": "unix:///x"}, "20", machine)
+    monkeypatch.setattr(kind_module, "ensure_engine", lambda *_, **__: engine)
+    monkeypatch.setattr(kind_module, "engine_that_answers", lambda: engine)
+    monkeypatch.setattr(kind_module, "source_of", lambda *_, **__: images)
+    return Bench(machine, images, StringIO())
+
+
+def test_a_cluster_is_made_once_and_then_used_again(bench: Bench) -> None:
+    first = bench.provider().up()
+    second = bench.provider().up()
+    assert first == second
+    assert bench.machine.made == 1
+    assert bench.images.nodes_asked == [True, False]
+    assert first.context == "kind-c"
+    assert first.node_containers == ("c-control-plane",)
+    assert first.engine == {"DOCKER_HOST": "unix:///x"}
+    assert first.release is not None
+    assert (first.release.hub, first.release.tag) == ("hub", "tag")
+    assert "disableDefaultCNI: true" in bench.machine.configs[0]
+    assert bench.said.getvalue().splitlines() == ["making cluster c: there is none"]
+
+
+def test_each_istio_has_a_cluster_of_its_own(bench: Bench) -> None:
+    assert KindProvider(istio="1.29").cluster_name == "istio-egress-1-29"
+    assert KindProvider().cluster_name == "istio-egress-1-31"
+
+
+def test_changed_images_are_loaded_into_the_running_cluster(bench: Bench) -> None:
+    bench.provider().up()
+    bench.machine.in_node.discard("world:1")
+    bench.provider().up()
+    assert bench.machine.made == 1
+    assert "loaded into c-control-plane: world:1" in bench.said.getvalue()
+
+
+def test_a_cluster_of_something_else_is_made_anew_and_that_is_said(bench: Bench) -> None:
+    bench.provider().up()
+    bench.images.base_image = "node:newer"
+    bench.provider().up()
+    assert bench.machine.made == 2
+    assert "making cluster c: what it is made of has changed" in bench.said.getvalue()
+
+
+def test_fresh_makes_it_anew(bench: Bench) -> None:
+    bench.provider().up()
+    bench.provider(fresh=True).up()
+    assert bench.machine.made == 2
+
+
+def test_a_cluster_that_does_not_answer_is_made_anew(bench: Bench) -> None:
+    bench.provider().up()
+    bench.machine.ready = False
+    bench.provider().up()
+    assert bench.machine.made == 2
+    assert "its API server does not answer" in bench.said.getvalue()
+
+
+def test_a_cluster_of_somebody_else_is_left_alone(bench: Bench) -> None:
+    bench.machine.containers.append(RUNNING)
+    with pytest.raises(UserError, match="a kind cluster c that this project did not make: remove it with: kind delete"):
+        bench.provider().up()
+    with pytest.raises(UserError, match="did not make"):
+        bench.provider(fresh=True).up()
+    bench.provider().down()
+    assert bench.machine.containers == [RUNNING]
+    assert bench.machine.made == 0
+    assert bench.images.nodes_asked == []
+
+
+def test_a_half_made_cluster_is_ours_and_made_anew(bench: Bench) -> None:
+    provider = bench.provider()
+    provider.home.mkdir(parents=True)
+    (provider.home / "record.json").write_text(json.dumps({"base": "node:base", "containers": []}))
+    bench.machine.containers.append(RUNNING)
+    provider.up()
+    assert bench.machine.made == 1
+    assert "the last time it was not finished" in bench.said.getvalue()
+
+
+def test_a_creation_that_fails_leaves_nothing(bench: Bench) -> None:
+    bench.machine.refuse_to_create = True
+    with pytest.raises(PlatformTrouble, match="cluster not made: ERROR: no room"):
+        bench.provider().up()
+    assert bench.machine.containers == []
+    bench.machine.refuse_to_create = False
+    bench.provider().up()
+
+
+def test_an_interrupted_creation_leaves_nothing(bench: Bench) -> None:
+    bench.machine.interrupt = True
+    with pytest.raises(KeyboardInterrupt):
+        bench.provider().up()
+    assert bench.machine.containers == []
+    assert not (bench.provider().home / "record.json").exists()
+
+
+def test_down_removes_it_and_may_be_called_twice(bench: Bench) -> None:
+    bench.provider().up()
+    bench.provider().down()
+    assert bench.machine.containers == []
+    assert not bench.provider().home.exists()
+    bench.provider().down()
+
+
+def test_escaped_packets_are_read_from_the_nodes(bench: Bench) -> None:
+    provider = bench.provider()
+    provider.up()
+    assert provider.escaped_packets() == 3
+
+
+@pytest.mark.parametrize(
+    ("containers", "record", "foreign"),
+    [
+        ([], None, False),
+        ([], Record("x", ("id1",)), False),
+        ([RUNNING], None, True),
+        ([RUNNING], Record("x"), False),
+        ([RUNNING], Record("x", ("id1",)), False),
+        ([RUNNING], Record("x", ("id2",)), True),
+    ],
+)
+def test_whose_it_is(containers: list[Container], record: Record | None, foreign: bool) -> None:
+    if foreign:
+        with pytest.raises(UserError):
+            refuse_foreign("c", containers, record)
+    else:
+        refuse_foreign("c", containers, record)
+
+
+def test_a_stopped_cluster_is_made_anew() -> None:
+    stopped = Container("id1", "c", "exited")
+    assert why_make([stopped], Record("x", ("id1",)), "x", fresh=False) == "it does not run any more"
+    assert why_make([RUNNING], Record("x", ("id1",)), "x", fresh=False) is None
