@@ -34,7 +34,6 @@ class CaseRun:
         self._errors: list[pytest.ExceptionInfo[BaseException]] = []
         self._seconds = 0.0
         self._skipped = ""
-        self._evidence: dict[str, str] = {}
 
     @property
     def worker(self) -> Worker:
@@ -104,8 +103,6 @@ class CaseRun:
             self._skipped = str(call.excinfo.value)
             return
         self._errors.append(call.excinfo)
-        if self._worker is not None and self.recorder.hosts:
-            self._evidence = self._dump()
 
     @property
     def data_plane(self) -> DataPlane | None:
@@ -143,29 +140,13 @@ class CaseRun:
         """Why the case did not pass, for the terminal."""
         verdict, reason = self.verdict()
         lines = [f"{self.case.id} {verdict}: {self.case.statement}", "", reason]
-        for name, text in self._evidence.items():
+        for name, text in self.recorder.evidence.items():
             lines += ["", f"{name}:", text.rstrip()]
         lines += [text for applied in self.recorder.applied for text in ("", "applied:", applied.rstrip())]
         if verdict == Verdict.INCONCLUSIVE and "error in the suite" in reason:
-            lines += ["", "".join(traceback.format_exception(self._errors[0].value))]
+            lines += ["", "".join(traceback.format_exception(self._errors[0].value, limit=-6))]
         lines += ["", f"source: {self.case.source}"]
         return "\n".join(lines)
-
-    def _dump(self) -> dict[str, str]:
-        """The proxy's view of the hosts the case asked for: what an expert would ask for first."""
-        try:
-            proxy = self.client.proxy
-            dump = []
-            for host in dict.fromkeys(self.recorder.hosts):
-                dump.append(f"host {host}")
-                dump += [f"  cluster  {name} ({kind})" for name, kind in proxy.clusters(host).items()]
-                dump += [f"  endpoint {endpoint}" for endpoint in proxy.endpoints(host)]
-                dump += [f"  route    {route}" for route in proxy.routes(host)]
-            ports = {address.rpartition(":")[2] for address in proxy.listeners().values()}
-            dump.append(f"listeners on ports {', '.join(sorted(ports, key=int))}; mode {proxy.mode()}")
-        except (PlatformTrouble, Refused, UserError) as error:
-            return {"the proxy's view": f"not to be had: {error}"}
-        return {"the proxy's view": "\n".join(dump)}
 
     def record(self, area: str) -> CaseRecord:
         """The case as the ledger keeps it."""
@@ -184,7 +165,7 @@ class CaseRun:
             observations=self.recorder.observations,
             witnesses=self.recorder.final_checks(),
             applied=self.recorder.applied,
-            evidence=self._evidence,
+            evidence=self.recorder.evidence,
         )
 
 

@@ -200,7 +200,7 @@ def pytest_runtest_makereport(
     run.phase(call)
     if call.excinfo is not None and not report.skipped and not item.config.option.fulltrace:
         report.longrepr = run.explain()
-        report.egress_verdict = run.verdict()[0]  # type: ignore[attr-defined]
+        report.egress_verdict = str(run.verdict()[0])  # type: ignore[attr-defined]
     if call.when == "teardown":
         record = run.record(item.path.parent.name)
         report.egress_record = record.model_dump(mode="json")  # type: ignore[attr-defined]

@@ -74,6 +74,10 @@ class Mesh:
                 done.append(doc)
                 self.kube.apply(doc)
             yield docs
+        except AssertionError:
+            # Now, while it is still there; a failed check has taken its evidence already.
+            self.recorder.evidence.setdefault("the proxy's view", self.proxy.view(dict.fromkeys(self.recorder.hosts)))
+            raise
         finally:
             for doc in reversed(done):
                 self.kube.delete(doc)

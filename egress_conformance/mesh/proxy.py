@@ -5,7 +5,7 @@ Formats: https://www.envoyproxy.io/docs/envoy/latest/operations/admin
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -95,6 +95,20 @@ class Proxy:
             for virtual in route["route_config"].get("virtual_hosts", [])
             if any(host in domain for domain in virtual["domains"])
         ]
+
+    def view(self, hosts: Iterable[str]) -> str:
+        """What this proxy knows of some hosts: what an expert would ask for first."""
+        lines = []
+        for host in hosts:
+            lines.append(f"host {host}")
+            lines += [f"  cluster  {name} ({kind})" for name, kind in self.clusters(host).items()]
+            lines += [f"  endpoint {endpoint}" for endpoint in self.endpoints(host)]
+            lines += [f"  route    {route}" for route in self.routes(host)]
+            if len(lines) == 1:
+                lines.append("  nothing: no cluster, no endpoint, no route")
+        ports = {address.rpartition(":")[2] for address in self.listeners().values()}
+        lines.append(f"listeners on ports {', '.join(sorted(ports, key=int))}; mode {self.mode()}")
+        return "\n".join(lines)
 
     def stats(self, pattern: str) -> dict[str, int]:
         """Counters and gauges whose names match a regular expression."""

@@ -204,9 +204,14 @@ def _parse_log_line(line: str) -> EnvoyLogged | None:
     )
 
 
-def parse_attempt(line: str, ready_us: int) -> Attempt:
-    """Parse an `attempt` line of attempts.sh; the other two witnesses are joined later (`join`)."""
-    _, number, nonce, start, _, code, out, headers, body = line.split("\t")
+def parse_attempt(words: list[str], ready_us: int) -> Attempt:
+    """Parse an `attempt` line of attempts.sh; the other two witnesses are joined later (`join`).
+
+    Args:
+        words: the line without its first word.
+        ready_us: when the loop was ready, by the pod's clock, in microseconds.
+    """
+    number, nonce, start, _, code, out, headers, body = words
     # curl writes PEM certificates with raw line breaks into the string: strict=False allows them.
     written = json.loads(base64.b64decode(out) or b"{}", strict=False)
     curl = written.get("curl", {})

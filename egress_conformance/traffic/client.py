@@ -31,7 +31,8 @@ DEADLINE_SECONDS = 20
 
 _INTERVAL_SECONDS = 0.02
 _CURL_SECONDS = 5
-_LOG_SECONDS = 5
+_ADMIN_SECONDS = 10
+_LOG_SECONDS = 3
 _STATS = r"cluster[.].*(upstream_rq_total|upstream_cx_total|upstream_cx_none_healthy|upstream_rq_retry)$"
 _SCRIPT = resources.files("egress_conformance.traffic").joinpath("attempts.sh")
 
@@ -84,6 +85,14 @@ class Client:
     def _admin(self, path: str) -> str:
         command = ["curl", "-sS", "--globoff", "--max-time", "10", f"http://localhost:15000{path}"]
         return self.kube.run(self.namespace, self.pod, CONTAINER, command)
+
+    def take_evidence(self) -> None:
+        """Keep the proxy's view of the hosts the case asked for."""
+        try:
+            view = self.proxy.view(dict.fromkeys(self.recorder.hosts))
+        except PlatformTrouble as trouble:
+            view = f"not to be had: {trouble}"
+        self.recorder.evidence["the proxy's view"] = view
 
     def get(self, url: str, *, dial: str | None = None, headers: dict[str, str] | None = None) -> "Request":
         """An HTTP or HTTPS request, not yet sent.
@@ -203,7 +212,12 @@ class Request:
     def _converge(self, expectation: Expectation, times: int = AGREEING) -> Seen:
         self.client.recorder.hosts.append(self.host)
         with self.client.recorder.check(self.description, expectation) as check:
-            return Convergence(self, expectation, times, check).run()
+            try:
+                return Convergence(self, expectation, times, check).run()
+            except CheckFailed:
+                # Now, while what the case applied is still there.
+                self.client.take_evidence()
+                raise
 
 
 class Convergence:
@@ -225,41 +239,49 @@ class Convergence:
         command = ["bash", "-c", _SCRIPT.read_text(encoding="utf-8"), "attempts", prefix]
         command += [str(DEADLINE_SECONDS), str(_INTERVAL_SECONDS), _STATS, self._request.stdin]
         with client.kube.exec(client.namespace, client.pod, CONTAINER, command + self._request.arguments) as loop:
-            ready = self._expect_line(loop, "ready").split("\t")
-            self._check.loop_is_ready()
-            self._before = _decode_stats(ready[2])
-            streak = 0
-            while True:
-                line = loop.line(_CURL_SECONDS + 35)
-                if line is None or line == "spent":
-                    break
-                if not line.startswith("attempt\t"):
-                    raise PlatformTrouble("client pod broken", f"the loop in the pod said {line[:200]!r}")
-                self._attempts.append(parse_attempt(line, int(ready[1])))
-                streak = streak + 1 if self._expectation.at_a_glance(self._attempts[-1].curl) else 0
-                if streak >= self._times and self._settle(loop, mark, prefix):
-                    loop.send("quit")
-                    return Seen(self._attempts[-self._times :])
-                if streak >= self._times:
-                    loop.send("go")
+            if self._watch(loop, mark, prefix):
+                return Seen(self._attempts[-self._times :])
         if not self._attempts:
             raise PlatformTrouble("client pod broken", "the loop in the pod sent nothing")
-        self._judge(mark, prefix)
+        # The loop may have spent its time between the last agreeing attempt and the word of the other two.
+        agrees = [self._expectation.at_a_glance(attempt.curl) for attempt in self._attempts[-self._times :]]
+        if self._judge(mark, prefix) and all(agrees) and len(agrees) == self._times:
+            return Seen(self._attempts[-self._times :])
         raise CheckFailed(self._check.failure())
 
-    def _settle(self, loop: Exec, mark: dict[str, int], prefix: str) -> bool:
-        """Ask the other two witnesses, with the loop standing still. Whether they agree."""
-        loop.send("settle")
-        while not (line := self._expect_line(loop, "")).startswith("settled\t"):
-            # an attempt that was under way when the loop was told to settle
-            self._attempts.append(parse_attempt(line, 0))
-        after = _decode_stats(line.split("\t")[1])
+    def _watch(self, loop: Exec, mark: dict[str, int], prefix: str) -> bool:
+        """Follow the loop until the three witnesses agree or it has spent its time. Whether they agree."""
+        ready_us, streak, settling = 0, 0, False
+        while (line := loop.line(_CURL_SECONDS + _ADMIN_SECONDS)) not in {None, "spent"}:
+            word, *words = (line or "").split("\t")
+            if word == "ready":
+                ready_us = int(words[0])
+                self._check.loop_is_ready()
+                self._before = _decode_stats(words[1])
+            elif word == "attempt":
+                self._attempts.append(parse_attempt(words, ready_us))
+                streak = streak + 1 if self._expectation.at_a_glance(self._attempts[-1].curl) else 0
+                if streak >= self._times and not settling:
+                    # Curl agrees often enough: with the loop standing still, ask the other two witnesses.
+                    settling = True
+                    loop.send("settle")
+            elif word == "settled":
+                self._count(_decode_stats(words[0]))
+                agree = self._judge(mark, prefix)
+                loop.send("quit" if agree else "go")
+                if agree:
+                    return True
+                settling = False
+            else:
+                raise PlatformTrouble("client pod broken", f"the loop in the pod said {line!r}")
+        return False
+
+    def _count(self, after: dict[str, int]) -> None:
         self._check.counted = {
             name: value - self._before.get(name, 0)
             for name, value in sorted(after.items())
             if value != self._before.get(name, 0) and "xds-grpc" not in name
         }
-        return self._judge(mark, prefix)
 
     def _judge(self, mark: dict[str, int], prefix: str) -> bool:
         client = self._client
@@ -292,12 +314,6 @@ class Convergence:
         except PlatformTrouble:
             # A missing line is for the judge to report, with what the other witnesses saw.
             return seen
-
-    def _expect_line(self, loop: Exec, start: str) -> str:
-        line = loop.line(15)
-        if line is None or not line.startswith(start):
-            raise PlatformTrouble("client pod broken", f"the loop in the pod said {line!r}")
-        return line
 
 
 def _decode_stats(text: str) -> dict[str, int]:

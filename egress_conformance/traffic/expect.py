@@ -134,9 +134,11 @@ class Reaches:
                     found.append(f"curl: no response header {header}, expected one")
             else:
                 _check(found, "curl", f"response header {header}", seen, value)
-        if curl.seconds < self.at_least_seconds:
-            found.append(f"curl: answered after {curl.seconds:.3f} s, expected at least {self.at_least_seconds} s")
-        return found
+        if not self.at_least_seconds <= curl.seconds <= self.at_most_seconds:
+            bounds = f"{self.at_least_seconds} to {self.at_most_seconds} s"
+            found.append(f"curl: answered after {curl.seconds:.3f} s, expected {bounds}")
+        # The answer repeats what the server received: good enough to see at a glance, the receipt decides.
+        return found + _header_problems("curl", self.received, dict(curl.answer.get("headers", [])))
 
 
 class Blocked(StrEnum):

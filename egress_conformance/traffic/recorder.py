@@ -1,5 +1,6 @@
 """Keeps what the checks of one case saw, and says in words why one did not hold."""
 
+import itertools
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,6 +11,7 @@ from egress_conformance.report import ledger
 from egress_conformance.traffic.attempt import Attempt
 from egress_conformance.traffic.expect import Expectation
 
+_RUNS_SHOWN = 8
 Role = Literal["control before", "subject", "control after", "check"]
 
 
@@ -38,6 +40,7 @@ class CheckDraft:
     _held: bool = False
     _first_ms: float | None = None
     _rows: list[ledger.Attempt] = field(default_factory=list)
+    _history: str = ""
 
     def loop_is_ready(self) -> None:
         """The first attempt is about to be sent: attempts' times count from now."""
@@ -55,6 +58,7 @@ class CheckDraft:
             Whether the check holds.
         """
         self._made = len(attempts)
+        self._history = _history(attempts)
         self._held = not any(problems)
         # A change that was accepted counts from then on; otherwise the check counts from its own start.
         since = self._ready - self.changed if self.changed is not None else 0.0
@@ -88,6 +92,7 @@ class CheckDraft:
         lines = [f"{self.role}: {self.description} must be so that it {self.expected}; after {self._made} attempts:"]
         problems = dict.fromkeys(problem for row in self._rows for problem in row.problems)
         lines += [f"  - {problem}" for problem in problems]
+        lines.append(f"what curl saw, over time: {self._history}")
         lines.append("the last attempts, by witness:")
         for number, row in enumerate(self._rows, start=self._made - len(self._rows) + 1):
             lines.append(f"  #{number}  curl    {row.curl}")
@@ -98,6 +103,15 @@ class CheckDraft:
         return "\n".join(lines)
 
 
+def _history(attempts: list[Attempt]) -> str:
+    """The attempts as runs of the same outcome: `0.0 s: 200 (150 times); 18.2 s: 502 (3 times)`."""
+    runs = []
+    for outcome, group in itertools.groupby(attempts, key=lambda attempt: str(attempt.curl)):
+        members = list(group)
+        runs.append(f"{members[0].start_ms / 1000:.1f} s: {outcome} ({len(members)} times)")
+    return "; ".join(runs[-_RUNS_SHOWN:])
+
+
 @dataclass
 class Recorder:
     """What one case did and saw.
@@ -106,7 +120,8 @@ class Recorder:
         checks: its checks, in order.
         applied: the YAML it applied, as it was sent.
         observations: what it saw beyond the verdict.
-        hosts: the hosts it asked for, for the dump of the proxy's view.
+        hosts: the hosts it asked for.
+        evidence: longer dumps by name, made when a check fails.
         emulated: whether its result is from an emulation.
     """
 
@@ -114,6 +129,7 @@ class Recorder:
     applied: list[str] = field(default_factory=list)
     observations: dict[str, Any] = field(default_factory=dict)
     hosts: list[str] = field(default_factory=list)
+    evidence: dict[str, str] = field(default_factory=dict)
     emulated: bool = False
     _depth: int = 0
     _changed: float | None = None
