@@ -92,7 +92,9 @@ def case(
             title=function.__name__.removeprefix("test_").replace("_", " "),
             statement=" ".join(sentence.split()),
         )
-        marked = pytest.mark.case(declared)(function)
-        return pytest.mark.article(marked) if article else marked
+        pytest.mark.case(declared)(function)
+        if article:
+            pytest.mark.article(function)
+        return function
 
     return declare

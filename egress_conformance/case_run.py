@@ -10,7 +10,7 @@ import pytest
 
 from egress_conformance.case import Case, Mode, Requirement
 from egress_conformance.cluster.kube import Refused
-from egress_conformance.errors import PlatformTrouble, UserError
+from egress_conformance.errors import PlatformTrouble
 from egress_conformance.mesh.mesh import Mesh
 from egress_conformance.report.ledger import CaseRecord, DataPlane, Verdict
 from egress_conformance.traffic.client import Client

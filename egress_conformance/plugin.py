@@ -55,6 +55,9 @@ def pytest_configure(config: pytest.Config) -> None:
     signal.signal(signal.SIGTERM, _interrupt)
     if _is_worker(config):
         return
+    # Cases are handed out one at a time, so that workers go through them in the order of the mesh's mode.
+    if getattr(config.option, "maxschedchunk", 1) is None:
+        config.option.maxschedchunk = 1
     options = Options.of(vars(config.option))
     scratch = Path(tempfile.mkdtemp(prefix="egress-conformance-"))
     config.stash[_REPORT] = RunReport(options, scratch, config.rootpath, Console())
@@ -173,7 +176,7 @@ def _manifests(path: Path) -> Path:
 
 @pytest.fixture
 def second_istio(_case_run: CaseRun) -> Callable[[Mode], AbstractContextManager[Client]]:
-    """A client of a second Istio, installed with a mode: `with second_istio(REGISTRY_ONLY) as client:`."""
+    """Install a second Istio, with a mode of its own, for a client of it."""
     return _case_run.second_istio
 
 

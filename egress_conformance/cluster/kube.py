@@ -36,9 +36,7 @@ class Refused(Exception):  # noqa: N818  (what the API server says, not an error
 
 
 def _message(error: ApiException | DynamicApiError) -> str:
-    body = error.body
-    if isinstance(body, bytes):
-        body = body.decode(errors="replace")
+    body: Any = error.body
     try:
         return str(json.loads(body)["message"])
     except (KeyError, TypeError, ValueError):
@@ -274,14 +272,13 @@ class Exec:
         """Wait for the end of the command and return its stdout."""
         try:
             self._socket.run_forever(timeout=seconds)
-            if self._socket.is_open():
-                raise PlatformTrouble("exec silent", f"{self._where}: not done after {seconds:.0f} s")
+            ended = not self._socket.is_open()
             status = json.loads(self._socket.read_channel(3) or '{"status": "unknown"}')
             out, errors = str(self._socket.read_stdout() or ""), str(self._socket.read_stderr() or "")
-        except PlatformTrouble:
-            raise
         except Exception as error:
             raise PlatformTrouble("exec broke off", f"in {self._where}: {error}") from error
+        if not ended:
+            raise PlatformTrouble("exec silent", f"{self._where}: not done after {seconds:.0f} s")
         if status.get("status") != "Success":
             raise PlatformTrouble("exec failed", f"in {self._where}: {status.get('message')} {errors.strip()}")
         return out

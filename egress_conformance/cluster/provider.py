@@ -59,7 +59,10 @@ class Cluster:
 class Provider(Protocol):
     """Where Kubernetes comes from."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """The provider's name, for the ledger."""
+        ...
 
     def up(self) -> Cluster:
         """Bring the cluster up, or find it up; idempotent.

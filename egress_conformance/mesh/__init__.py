@@ -1,0 +1,1 @@
+"""Istio: installed, configured, and its proxies read."""

@@ -90,7 +90,7 @@ class MeshConfig:
             return False
         owner = MeshConfig(self._kube)
         owner.name = saved["data"]["name"]
-        changed = owner.text() != saved["data"]["mesh"]
+        changed: bool = owner.text() != saved["data"]["mesh"]
         if changed:
             try:
                 owner._write(saved["data"]["mesh"])

@@ -1,0 +1,1 @@
+"""From a request to attempts, witnesses, and what they agree on."""

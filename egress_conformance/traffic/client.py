@@ -1,4 +1,4 @@
-"""The client: the pod in the mesh that sends requests. A request converges on an expectation, or fails with evidence."""
+"""The client: the pod in the mesh that sends requests; a request converges on an expectation, or fails."""
 
 import base64
 import secrets
@@ -233,6 +233,12 @@ class Convergence:
         self._before: dict[str, int] = {}
 
     def run(self) -> Seen:
+        """Watch the loop.
+
+        Raises:
+            CheckFailed: the deadline passed without agreement.
+            PlatformTrouble: the loop broke.
+        """
         world, client = self._client.world, self._client
         mark = world.mark()
         prefix = f"n{secrets.token_hex(5)}"

@@ -87,9 +87,11 @@ class Reaches:
         return f"reaches {self.name} by {self.cluster}" + (f" with {self.status}" if self.status else "")
 
     def at_a_glance(self, curl: CurlSaw) -> bool:
+        """See `Expectation`."""
         return not self._curl_problems(curl)
 
     def problems(self, attempt: Attempt) -> list[str]:
+        """See `Expectation`."""
         found = self._curl_problems(attempt.curl)
         instance = attempt.curl.answer.get("instance")
         _check(found, "curl", "the nonce that came back", attempt.curl.answer.get("nonce"), attempt.nonce)
@@ -184,9 +186,11 @@ class IsBlocked:
         return f"is blocked: {self.kind}"
 
     def at_a_glance(self, curl: CurlSaw) -> bool:
+        """See `Expectation`."""
         return not self._curl_problems(curl)
 
     def problems(self, attempt: Attempt) -> list[str]:
+        """See `Expectation`."""
         signature = _SIGNATURES[self.kind]
         found = self._curl_problems(attempt.curl)
         line = _one_line(found, attempt)
@@ -228,9 +232,11 @@ class Answered:
         return f"is answered {self.status} by the proxy (flags {self.flags})"
 
     def at_a_glance(self, curl: CurlSaw) -> bool:
+        """See `Expectation`."""
         return not self._curl_problems(curl)
 
     def problems(self, attempt: Attempt) -> list[str]:
+        """See `Expectation`."""
         found = self._curl_problems(attempt.curl)
         line = _one_line(found, attempt)
         if line is not None:

@@ -104,17 +104,17 @@ class World:
         if host not in self._hosts:
             self._hosts.append(host)
         body = {"addresses": addresses, "ttl": ttl, "rcode": rcode, "delay": f"{delay}s"}
-        self._control("dns", _DNS_CONTROL, "PUT", f"/hosts/{host}", body=body)
+        self._control("dns", _DNS_CONTROL, f"PUT /hosts/{host}", body=body)
 
     def forget(self) -> None:
         """Take this case's host names out of the DNS."""
         while self._hosts:
-            self._control("dns", _DNS_CONTROL, "DELETE", f"/hosts/{self._hosts.pop()}")
+            self._control("dns", _DNS_CONTROL, f"DELETE /hosts/{self._hosts.pop()}")
 
     def mark(self) -> dict[str, int]:
         """Where each server's receipts stand now."""
         return {
-            name: int(self._control(name, _SERVER_CONTROL, "GET", "/receipts", {"match": "-"})["seq"])
+            name: int(self._control(name, _SERVER_CONTROL, "GET /receipts", query={"match": "no such nonce"})["seq"])
             for name in self.servers
         }
 
@@ -131,44 +131,39 @@ class World:
         found = []
         for name, seq in after.items():
             query: dict[str, str | list[str]] = {"after": str(seq), "match": match}
-            said = self._control(name, _SERVER_CONTROL, "GET", "/receipts", query)
+            said = self._control(name, _SERVER_CONTROL, "GET /receipts", query=query)
             if said["instance"] != self.servers[name].instance:
                 raise PlatformTrouble("world pod restarted", f"{name} is another instance than at the start")
+            if int(said["oldest"]) > seq + 1:
+                raise PlatformTrouble("receipts lost", f"{name} received more than it keeps")
             found += [Receipt.parse(doc) for doc in said["receipts"] if doc["port"] != COLLECTOR_PORT]
         return found
 
-    def _control(
-        self,
-        pod: str,
-        port: int,
-        method: str,
-        path: str,
-        query: dict[str, str | list[str]] | None = None,
-        body: object = None,
-    ) -> dict[str, Any]:
-        return control(self.kube, self.namespace, pod, port, method, path, query, body)
+    def _control(self, pod: str, port: int, request: str, **content: Any) -> dict[str, Any]:  # noqa: ANN401
+        return control(self.kube, f"{self.namespace}/{pod}:{port}", request, **content)
 
 
 def control(
-    kube: Kube,
-    namespace: str,
-    pod: str,
-    port: int,
-    method: str,
-    path: str,
-    query: dict[str, str | list[str]] | None = None,
-    body: object = None,
+    kube: Kube, where: str, request: str, *, query: dict[str, str | list[str]] | None = None, body: object = None
 ) -> dict[str, Any]:
     """Talk to a world pod's control port, by the API server's pod proxy.
+
+    Args:
+        kube: the cluster.
+        where: `namespace/pod:port`.
+        request: method and path.
+        query: query parameters.
+        body: sent as JSON.
 
     Raises:
         PlatformTrouble: the pod is gone or does not answer.
     """
-    where = f"/api/v1/namespaces/{namespace}/pods/{pod}:{port}/proxy{path}"
+    namespace, _, pod = where.partition("/")
+    method, _, path = request.partition(" ")
     try:
-        said = kube.raw(method, where, query=query, body=body)
+        said = kube.raw(method, f"/api/v1/namespaces/{namespace}/pods/{pod}/proxy{path}", query=query, body=body)
     except Refused as refused:
-        raise PlatformTrouble("world pod gone", f"{pod}: {refused.message}") from None
+        raise PlatformTrouble("world pod gone", f"{where}: {refused.message}") from None
     answer: dict[str, Any] = json.loads(said or b"{}")
     return answer
 
@@ -182,6 +177,6 @@ def find_servers(kube: Kube, namespace: str) -> dict[str, Server]:
     found = {}
     for pod in kube.find("v1", "Pod", namespace, "world=server"):
         name = pod["metadata"]["name"]
-        instance = control(kube, namespace, name, _SERVER_CONTROL, "GET", "/identity")["instance"]
+        instance = control(kube, f"{namespace}/{name}:{_SERVER_CONTROL}", "GET /identity")["instance"]
         found[name] = Server(name, pod["status"]["podIP"], instance)
     return found

@@ -1,0 +1,67 @@
+"""The catalogue: every case there is, collected by pytest without a cluster."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from egress_conformance.case import Case
+from egress_conformance.errors import UserError
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One case of the catalogue.
+
+    Attributes:
+        area: the folder it lies in.
+        case: what it declares.
+        article: whether the article that started this project shows it.
+    """
+
+    area: str
+    case: Case
+    article: bool
+
+    def as_dict(self) -> dict[str, object]:
+        """For JSON."""
+        return {
+            "id": self.case.id,
+            "area": self.area,
+            "title": self.case.title,
+            "statement": self.case.statement,
+            "mode": str(self.case.mode),
+            "requires": [need.name.lower() for need in self.case.requires],
+            "article": self.article,
+            "source": self.case.source,
+        }
+
+
+class _Collector:
+    def __init__(self) -> None:
+        self.entries: list[Entry] = []
+
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        for item in session.items:
+            mark = item.get_closest_marker("case")
+            if mark is not None:
+                article = item.get_closest_marker("article") is not None
+                self.entries.append(Entry(item.path.parent.name, mark.args[0], article))
+
+
+def collect(root: Path, suites: Path) -> list[Entry]:
+    """Collect the cases below a folder, by area and id.
+
+    Args:
+        root: pytest's root directory.
+        suites: the folder.
+
+    Raises:
+        UserError: a file there cannot be imported.
+    """
+    collector = _Collector()
+    arguments = ["--collect-only", "-p", "no:terminal", "--rootdir", str(root), "-c", str(root / "pyproject.toml")]
+    code = pytest.main([*arguments, str(suites)], plugins=[collector])
+    if code != pytest.ExitCode.OK:
+        raise UserError(f"the cases in {suites} cannot be collected", f"see: pytest --collect-only {suites}")
+    return sorted(collector.entries, key=lambda entry: (entry.area, entry.case.id))

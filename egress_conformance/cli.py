@@ -1,0 +1,164 @@
+"""The command line: thin, over pytest, the platform and the reports."""
+
+import json
+import logging
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+from rich.console import Console
+from rich.table import Table
+
+from egress_conformance import catalogue as catalogue_of
+from egress_conformance import ours
+from egress_conformance.cluster import doctor as doctor_of
+from egress_conformance.errors import ExitCode, PlatformTrouble, UserError
+from egress_conformance.options import OPTIONS, Options
+from egress_conformance.platform import Platform
+
+ROOT = Path(__file__).resolve().parents[1]
+WORKERS = "4"
+"""Clients mostly wait for propagation: four of them keep two cores busy."""
+
+Command = Callable[..., None]
+
+
+def _with_options(command: Command) -> Command:
+    """Give a command the options of `options.OPTIONS`."""
+    for option in reversed(OPTIONS):
+        settings: dict[str, Any] = {"help": option.help, "default": option.default, "metavar": option.metavar}
+        if isinstance(option.default, bool):
+            settings = {"help": option.help, "is_flag": True}
+        elif option.choices:
+            settings["type"] = click.Choice(option.choices)
+        command = click.option(option.flag, **settings)(command)
+    return command
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--debug", is_flag=True, help="show tracebacks")
+@click.pass_context
+def cli(context: click.Context, *, debug: bool) -> None:
+    """Does the Istio you run, or are about to run, treat traffic that leaves the mesh as Istio promises?"""
+    context.obj = debug
+    if debug:
+        logging.basicConfig(level=logging.DEBUG)
+
+
+@cli.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": True})
+@_with_options
+@click.option("--keep", is_flag=True, help="kind: keep the cluster for the next run (the default; undoes --down)")
+@click.argument("pytest_arguments", nargs=-1, type=click.UNPROCESSED)
+def run(pytest_arguments: tuple[str, ...], *, keep: bool, **values: Any) -> None:  # noqa: ANN401
+    """Run the cases: cluster, Istio and world are brought up as needed. Further arguments go to pytest."""
+    if keep:
+        values["down"] = False
+    sys.exit(pytest.main(_pytest_command(Options.of(values), list(pytest_arguments))))
+
+
+def _pytest_command(options: Options, arguments: list[str]) -> list[str]:
+    command = ["--rootdir", str(ROOT), "-c", str(ROOT / "pyproject.toml"), "--no-header"]
+    for option in OPTIONS:
+        value = getattr(options, option.name)
+        if value is True:
+            command.append(option.flag)
+        elif value and value != option.default:
+            command += [option.flag, str(value)]
+    if not any(argument.startswith(("-n", "--numprocesses")) for argument in arguments):
+        command += ["-n", WORKERS]
+    named = any(Path(argument.partition("::")[0]).exists() for argument in arguments if not argument.startswith("-"))
+    return command + arguments + ([] if named else [str(ROOT / "suites")])
+
+
+@cli.command()
+@_with_options
+def up(**values: Any) -> None:  # noqa: ANN401
+    """Bring cluster, Istio and world up, and leave them up."""
+    console = Console()
+    platform = Platform(Options.of(values), console.print)
+    try:
+        info = platform.up()
+    finally:
+        platform.finish()
+    console.print(f"up: KUBECONFIG={info.kubeconfig} kubectl --context {info.context} ...", soft_wrap=True)
+
+
+@cli.command()
+@_with_options
+def down(**values: Any) -> None:  # noqa: ANN401
+    """Remove what is ours: the kind clusters (of one version, with --istio), or our namespaces in an existing one."""
+    for line in ours.remove(Options.of(values)):
+        click.echo(line)
+
+
+@cli.command()
+@_with_options
+def status(**values: Any) -> None:  # noqa: ANN401
+    """List what is ours: clusters, namespaces, a run under way."""
+    for line in ours.listed(Options.of(values)):
+        click.echo(line)
+
+
+@cli.command()
+@_with_options
+def doctor(**values: Any) -> None:  # noqa: ANN401
+    """Say what this machine, or an existing cluster, has and lacks for a run."""
+    options = Options.of(values)
+    findings = doctor_of.examine(
+        provider=options.provider,
+        istio=options.istio,
+        kubeconfig=options.kubeconfig_path,
+        context=options.context,
+        revision=options.revision,
+        allow_mesh_changes=options.allow_mesh_changes,
+        client_image=options.client_image or "",
+        world_image=options.world_image or "",
+    )
+    sys.exit(doctor_of.render(findings, Console()))
+
+
+@cli.command()
+@click.option("--area", help="only this area")
+@click.option("--json", "as_json", is_flag=True, help="as JSON")
+def catalogue(*, area: str | None, as_json: bool) -> None:
+    """List every case: id, statement, source. Needs no cluster."""
+    entries = catalogue_of.collect(ROOT, ROOT / "suites")
+    areas = sorted({entry.area for entry in entries})
+    if area is not None and area not in areas:
+        raise UserError(f"no area {area}", f"there are {', '.join(areas)}")
+    entries = [entry for entry in entries if area in {None, entry.area}]
+    if as_json:
+        click.echo(json.dumps([entry.as_dict() for entry in entries], indent=2))
+        return
+    table = Table("id", "area", "the mesh ...", box=None, pad_edge=False)
+    for entry in entries:
+        table.add_row(entry.case.id, entry.area, entry.case.statement)
+    Console().print(table)
+
+
+def main() -> None:
+    """Run the command line; errors a user can mend are one line."""
+    try:
+        cli(standalone_mode=False)
+    except (click.exceptions.Abort, KeyboardInterrupt):
+        click.echo("interrupted", err=True)
+        code = ExitCode.INCONCLUSIVE
+    except click.ClickException as error:
+        error.show()
+        code = ExitCode.USER_ERROR
+    except UserError as error:
+        if "--debug" in sys.argv:
+            raise
+        click.echo(str(error), err=True)
+        code = ExitCode.USER_ERROR
+    except PlatformTrouble as trouble:
+        if "--debug" in sys.argv:
+            raise
+        click.echo(f"the platform got in the way: {trouble}", err=True)
+        code = ExitCode.INCONCLUSIVE
+    else:
+        code = ExitCode.PASSED
+    sys.exit(code)

@@ -1,0 +1,97 @@
+"""What is ours: listed for `status`, removed by `down`; nothing else is touched."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from egress_conformance.cluster.cache import cache_dir
+from egress_conformance.cluster.engine import engine_that_answers, stop_engine
+from egress_conformance.cluster.kind import KindProvider, nodes_of
+from egress_conformance.cluster.kube import Kube
+from egress_conformance.errors import PlatformTrouble
+from egress_conformance.mesh.config import OWN_NAMESPACE, MeshConfig
+from egress_conformance.mesh.mesh import OWNER_LABEL
+from egress_conformance.options import Options
+from egress_conformance.platform import MANAGED, make_provider
+
+
+def _kind_clusters(options: Options) -> list[str]:
+    """Names of the kind clusters that are ours: of one version of Istio, or all."""
+    if options.istio is not None:
+        return [KindProvider(istio=options.istio).cluster_name]
+    folder = cache_dir() / "clusters"
+    return sorted(path.parent.name for path in folder.glob("*/record.json"))
+
+
+def listed(options: Options) -> Iterator[str]:
+    """Say what there is, a line each.
+
+    Raises:
+        UserError: the existing cluster cannot be reached.
+    """
+    if options.provider == "existing":
+        cluster = make_provider(replace(options, client_image="-", world_image="-")).up()
+        yield from _in_cluster(Kube(cluster.kubeconfig, cluster.context))
+        return
+    engine = engine_that_answers()
+    names = _kind_clusters(options)
+    if not names:
+        yield "no cluster of ours"
+    for name in names:
+        nodes = nodes_of(engine, name) if engine else []
+        state = ", ".join(f"{node.name} {node.state}" for node in nodes) or "not running: no container engine answers"
+        yield f"cluster {name}: {state}"
+        if nodes and all(node.state == "running" for node in nodes):
+            kubeconfig = cache_dir() / "clusters" / name / "kubeconfig"
+            yield f"  KUBECONFIG={kubeconfig} kubectl --context kind-{name} ..."
+            try:
+                yield from (f"  {line}" for line in _in_cluster(Kube(kubeconfig, f"kind-{name}")))
+            except PlatformTrouble as trouble:
+                yield f"  its API server does not answer: {trouble}"
+
+
+def _in_cluster(kube: Kube) -> Iterator[str]:
+    try:
+        namespaces = kube.find("v1", "Namespace", labels=MANAGED)
+        for namespace in namespaces:
+            name, phase = namespace["metadata"]["name"], namespace["status"]["phase"]
+            run = namespace["metadata"]["labels"].get(OWNER_LABEL)
+            yield f"namespace {name} ({phase}): " + (f"of run {run}" if run else "the world")
+        lease = kube.get("coordination.k8s.io/v1", "Lease", "run", OWN_NAMESPACE)
+        if lease is not None:
+            yield f"a run holds it, or crashed: {lease['spec']['holderIdentity']} at {lease['spec']['renewTime']}"
+        if not namespaces:
+            yield "no namespace of ours"
+    finally:
+        kube.close()
+
+
+def remove(options: Options) -> Iterator[str]:
+    """Remove it, and say what was removed.
+
+    Raises:
+        UserError: a cluster of that name is not ours, or the existing cluster cannot be reached.
+    """
+    if options.provider == "existing":
+        yield from _remove_from_existing(options)
+        return
+    names = _kind_clusters(options)
+    for name in names:
+        KindProvider(name=name, install=False).down()
+        yield f"cluster {name} removed"
+    if not names:
+        yield "no cluster of ours"
+    if not list((cache_dir() / "clusters").glob("*/record.json")) and stop_engine():
+        yield "container engine of ours stopped"
+
+
+def _remove_from_existing(options: Options) -> Iterator[str]:
+    cluster = make_provider(replace(options, client_image="-", world_image="-")).up()
+    kube = Kube(cluster.kubeconfig, cluster.context)
+    try:
+        if MeshConfig(kube, cluster.revision).restore():
+            yield "mesh config restored"
+        for namespace in kube.find("v1", "Namespace", labels=MANAGED):
+            kube.delete(namespace)
+            yield f"namespace {namespace['metadata']['name']} removed"
+    finally:
+        kube.close()
