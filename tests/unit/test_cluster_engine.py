@@ -67,7 +67,7 @@ def test_who_is_not_root_is_told_to_start_one(monkeypatch: pytest.MonkeyPatch) -
 def test_none_is_installed_unasked(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("os.geteuid", lambda: 0)
     monkeypatch.setattr("shutil.which", lambda _tool: None)
-    with pytest.raises(UserError, match="--no-install forbids installing it: install docker.io"):
+    with pytest.raises(UserError, match=r"--no-install forbids installing it: install docker\.io"):
         ensure_engine(QUIET, install=False, runner=Engines())
 
 
