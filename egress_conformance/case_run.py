@@ -14,7 +14,7 @@ from egress_conformance.errors import PlatformTrouble
 from egress_conformance.mesh.mesh import Mesh
 from egress_conformance.report.ledger import CaseRecord, DataPlane, Verdict
 from egress_conformance.traffic.client import Client
-from egress_conformance.traffic.recorder import Recorder
+from egress_conformance.traffic.recorder import CheckFailed, Recorder
 from egress_conformance.worker import Worker
 from egress_conformance.world.world import World
 
@@ -122,7 +122,7 @@ class CaseRun:
             trouble = self._trouble()
             if trouble:
                 return Verdict.INCONCLUSIVE, trouble
-            return Verdict.FAILED, "\n".join(str(info.value) for info in self._errors)
+            return Verdict.FAILED, "\n".join(_gist(info.value) for info in self._errors)
         if self._skipped:
             return Verdict.SKIPPED, self._skipped
         return Verdict.PASSED, ""
@@ -139,7 +139,8 @@ class CaseRun:
     def explain(self) -> str:
         """Why the case did not pass, for the terminal."""
         verdict, reason = self.verdict()
-        lines = [f"{self.case.id} {verdict}: {self.case.statement}", "", reason]
+        said = [str(info.value) for info in self._errors] if verdict == Verdict.FAILED else [reason]
+        lines = [f"{self.case.id} {verdict}: {self.case.statement}", "", *said]
         for name, text in self.recorder.evidence.items():
             lines += ["", f"{name}:", text.rstrip()]
         lines += [text for applied in self.recorder.applied for text in ("", "applied:", applied.rstrip())]
@@ -167,6 +168,10 @@ class CaseRun:
             applied=self.recorder.applied,
             evidence=self.recorder.evidence,
         )
+
+
+def _gist(error: BaseException) -> str:
+    return error.gist if isinstance(error, CheckFailed) else str(error)
 
 
 def _plain(text: str) -> str:

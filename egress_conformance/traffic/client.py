@@ -253,7 +253,7 @@ class Convergence:
         agrees = [self._expectation.at_a_glance(attempt.curl) for attempt in self._attempts[-self._times :]]
         if self._judge(mark, prefix) and all(agrees) and len(agrees) == self._times:
             return Seen(self._attempts[-self._times :])
-        raise CheckFailed(self._check.failure())
+        raise self._check.failure()
 
     def _watch(self, loop: Exec, mark: dict[str, int], prefix: str) -> bool:
         """Follow the loop until the three witnesses agree or it has spent its time. Whether they agree."""

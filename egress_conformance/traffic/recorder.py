@@ -16,7 +16,16 @@ Role = Literal["control before", "subject", "control after", "check"]
 
 
 class CheckFailed(AssertionError):  # noqa: N818  (pytest treats it as what it is: a failed assertion)
-    """An expectation did not hold; the message is the report."""
+    """An expectation did not hold.
+
+    Args:
+        gist: what was expected and who disagrees.
+        details: the last attempts, which the ledger keeps with the check.
+    """
+
+    def __init__(self, gist: str, details: str) -> None:
+        super().__init__(f"{gist}\n{details}")
+        self.gist = gist
 
 
 @dataclass
@@ -87,20 +96,21 @@ class CheckDraft:
             envoy_counted=self.counted,
         )
 
-    def failure(self) -> str:
+    def failure(self) -> CheckFailed:
         """Why it does not hold: the expectation, what does not agree, and the last attempts by witness."""
         lines = [f"{self.role}: {self.description} must be so that it {self.expected}; after {self._made} attempts:"]
         problems = dict.fromkeys(problem for row in self._rows for problem in row.problems)
         lines += [f"  - {problem}" for problem in problems]
         lines.append(f"what curl saw, over time: {self._history}")
-        lines.append("the last attempts, by witness:")
+        gist = "\n".join(lines)
+        lines = ["the last attempts, by witness:"]
         for number, row in enumerate(self._rows, start=self._made - len(self._rows) + 1):
             lines.append(f"  #{number}  curl    {row.curl}")
             for name, said in (("envoy", row.envoy), ("server", row.server)):
                 lines += [f"       {name:<7} {text}" for text in said or ["nothing"]]
         if self.counted:
             lines.append("envoy counted meanwhile: " + ", ".join(f"{k} +{v}" for k, v in self.counted.items()))
-        return "\n".join(lines)
+        return CheckFailed(gist, "\n".join(lines))
 
 
 def _history(attempts: list[Attempt]) -> str:
