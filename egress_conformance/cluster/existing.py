@@ -105,10 +105,10 @@ class ExistingProvider:
             rights = [right for right in RIGHTS if self.allow_mesh_changes or not right.mesh_wide]
             _require(api, rights)
             told("rights", "all that the suite needs")
-            istiod = _istiod_image(api, self.revision or "default")
+            istiod, digest = _istiod_image(api, self.revision or "default")
             told("Istio", f"revision {self.revision or 'default'}, {istiod}")
-        images = {"client": self.client_image, "world": self.world_image}
-        if missing := [f"--{name}-image" for name, image in images.items() if not image]:
+        ours = {"--client-image": self.client_image, "--world-image": self.world_image}
+        if missing := [flag for flag, image in ours.items() if not image]:
             raise UserError(
                 f"an existing cluster needs {' and '.join(missing)}",
                 "build the images with `egress-conformance up` where there is a container engine, push them "
@@ -120,7 +120,7 @@ class ExistingProvider:
             context=context,
             client_image=self.client_image,
             world_image=self.world_image,
-            images={"pilot": istiod, **images},
+            images={istiod: digest, self.client_image: "", self.world_image: ""},
             release=None,
             revision="" if self.revision == "default" else self.revision or "",
             may_change_mesh=self.allow_mesh_changes,
@@ -159,8 +159,8 @@ def _is_allowed(api: Api, right: Right, verb: str) -> bool:
     return bool(answer["status"]["allowed"])
 
 
-def _istiod_image(api: Api, revision: str) -> str:
-    """The image of the istiod of a revision.
+def _istiod_image(api: Api, revision: str) -> tuple[str, str]:
+    """The image of the istiod of a revision, and what its nodes say was pulled for it.
 
     Raises:
         UserError: there is no Istio, no such revision, or its istiod is not ready.
@@ -190,4 +190,6 @@ def _istiod_image(api: Api, revision: str) -> str:
             f"istiod of revision {revision} is not ready",
             f"kubectl describe deployment --namespace {ISTIO_NAMESPACE} {istiod['metadata']['name']}",
         )
-    return str(istiod["spec"]["template"]["spec"]["containers"][0]["image"])
+    pods = api.ask(f"/api/v1/namespaces/{ISTIO_NAMESPACE}/pods", labelSelector=f"app=istiod,istio.io/rev={revision}")
+    pulled = {status["imageID"] for pod in pods["items"] for status in pod["status"].get("containerStatuses", [])}
+    return str(istiod["spec"]["template"]["spec"]["containers"][0]["image"]), " ".join(sorted(pulled))

@@ -84,7 +84,7 @@ class Api:
             auth_settings=["BearerToken"],
         )
         answer = self._client.call_api(*request, _request_timeout=TIMEOUT_SECONDS)
-        text = answer.read().decode(errors="replace")  # type: ignore[no-untyped-call]
+        text = answer.read().decode(errors="replace")
         if not 200 <= answer.status <= 299:
             raise ApiException(http_resp=answer, body=text)
         return json.loads(text)
@@ -100,7 +100,7 @@ def connect(path: Path, context: str) -> Iterator[Api]:
     configuration = kubernetes.client.Configuration()
     configuration.retries = False
     try:
-        client = kubernetes.config.new_client_from_config(  # type: ignore[no-untyped-call]
+        client = kubernetes.config.new_client_from_config(
             config_file=str(path), context=context, persist_config=False, client_configuration=configuration
         )
     except (ConfigException, OSError, ValueError, TypeError, KeyError) as error:

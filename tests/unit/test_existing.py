@@ -45,6 +45,8 @@ class ApiServer:
             return {"groups": [{"name": "networking.istio.io", "versions": versions}] if versions else []}
         if path.startswith("/apis/apps/v1/namespaces/istio-system/deployments?labelSelector=app%3Distiod"):
             return {"items": self.deployments}
+        if path.startswith("/api/v1/namespaces/istio-system/pods?labelSelector=app%3Distiod%2Cistio.io/rev%3D"):
+            return {"items": [{"status": {"containerStatuses": [{"imageID": "hub/pilot@sha256:1"}]}}, {"status": {}}]}
         if path == "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews":
             wanted = body["spec"]["resourceAttributes"]
             self.asked.append(wanted)
@@ -131,7 +133,7 @@ def test_finds_cluster_and_istio(api: ApiServer, tmp_path: Path) -> None:
     assert cluster.revision == ""
     assert cluster.release is None
     assert not cluster.may_change_mesh
-    assert cluster.images["pilot"] == "hub/pilot:default"
+    assert cluster.images["hub/pilot:default"] == "hub/pilot@sha256:1"
     assert path.read_bytes() == before
 
 
