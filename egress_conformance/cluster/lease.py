@@ -77,20 +77,31 @@ class RunLease:
             raise UserError("another run took this cluster just now", "wait for it to end") from None
         return holder
 
+    def _version(self) -> str | None:
+        """The resource version of the Lease; None where it is another run's by now, or gone."""
+        held = self._kube.get("coordination.k8s.io/v1", "Lease", "run", self._namespace)
+        ours = held is not None and held["spec"]["holderIdentity"] == self._holder
+        return str(held["metadata"]["resourceVersion"]) if held is not None and ours else None
+
     def _renew(self) -> None:
         while not self._stop.wait(_SECONDS / 3):
             try:
-                self._kube.raw("PUT", f"{self._path}/run", body=self._doc())
+                version = self._version()
+                if version is None:
+                    return
+                # Kubernetes takes no update of a Lease without the version it is based on.
+                self._kube.raw("PUT", f"{self._path}/run", body=self._doc(version))
             except (Refused, PlatformTrouble):
                 # The API server is away for a moment, or for good: the cases will say so; try again.
                 continue
 
     def release(self) -> None:
-        """Give the lease back."""
+        """Give the lease back, unless another run took it meanwhile."""
         self._stop.set()
         if self._renewer.is_alive():
             self._renewer.join(_SECONDS)
-        self._kube.delete(self._doc())
+        if self._version() is not None:
+            self._kube.delete(self._doc())
 
 
 def _lost(spec: Doc) -> bool:
