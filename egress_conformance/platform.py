@@ -110,6 +110,11 @@ class Platform:
         self.mesh_config_digest = ""
 
     @property
+    def taken(self) -> bool:
+        """Whether the cluster is this run's, so that no other is at work on it."""
+        return self._lease is not None
+
+    @property
     def cluster(self) -> Cluster:
         """The cluster; it must be up."""
         if self._cluster is None:
@@ -134,8 +139,10 @@ class Platform:
         cluster = self._cluster = self.provider.up()
         kube = self.kube
         _make_namespace(kube)
-        self._lease = RunLease(kube, OWN_NAMESPACE, self.run)
-        crashed = self._lease.take()
+        lease = RunLease(kube, OWN_NAMESPACE, self.run)
+        crashed = lease.take()
+        # Only now: a run that was refused must put nothing back, it would pull the mesh from under the other one.
+        self._lease = lease
         if crashed:
             self._say(f"run {crashed.split()[0]} did not end properly: putting back what it left")
         config = MeshConfig(kube, cluster.revision)

@@ -114,8 +114,9 @@ class RunReport:
         """Put everything back; remove the cluster if the user wants that."""
         try:
             if self._platform is not None:
+                taken = self._platform.taken
                 self._platform.finish()
-                if self._options.down and self._options.provider == "kind":
+                if taken and self._options.down and self._options.provider == "kind":
                     self._platform.provider.down()
         except PlatformTrouble as trouble:
             self._console.print(f"not everything could be put back ({trouble}); the next run will")
