@@ -237,6 +237,7 @@ class Exec:
     def __init__(self, socket: Any, where: str) -> None:  # noqa: ANN401  (the client has no types)
         self._socket = socket
         self._where = where
+        self._last_lines: list[str] = []
 
     def __enter__(self) -> "Exec":
         return self
@@ -259,10 +260,14 @@ class Exec:
             return line
         if self._socket.is_open():
             raise PlatformTrouble("exec silent", f"nothing from {self._where} for {seconds:.0f} s")
-        return None
+        # readline leaves unread what came together with the goodbye.
+        self._last_lines += str(self._socket.read_stdout(timeout=0) or "").splitlines()
+        return self._last_lines.pop(0) if self._last_lines else None
 
     def send(self, line: str) -> None:
-        """Write a line to the command's stdin."""
+        """Write a line to the command's stdin; one that has ended reads no more, and `line` tells of its end."""
+        if not self._socket.is_open():
+            return
         try:
             self._socket.write_stdin(line + "\n")
         except Exception as error:

@@ -2,6 +2,8 @@
 
 import base64
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import resources
 from urllib.parse import urlsplit
@@ -258,28 +260,32 @@ class Convergence:
     def _watch(self, loop: Exec, mark: dict[str, int], prefix: str) -> bool:
         """Follow the loop until the three witnesses agree or it has spent its time. Whether they agree."""
         ready_us, streak, settling = 0, 0, False
-        while (line := loop.line(_CURL_SECONDS + _ADMIN_SECONDS)) not in {None, "spent"}:
-            word, *words = (line or "").split("\t")
+        while (line := loop.line(_CURL_SECONDS + _ADMIN_SECONDS)) != "spent":
+            if line is None:
+                raise PlatformTrouble("exec broke off", "the loop in the pod ended before its time")
+            word, *words = line.split("\t")
             if word == "ready":
-                ready_us = int(words[0])
+                with _understood(line):
+                    ready_us, self._before = int(words[0]), _decode_stats(words[1])
                 self._check.loop_is_ready()
-                self._before = _decode_stats(words[1])
             elif word == "attempt":
-                self._attempts.append(parse_attempt(words, ready_us))
+                with _understood(line):
+                    self._attempts.append(parse_attempt(words, ready_us))
                 streak = streak + 1 if self._expectation.at_a_glance(self._attempts[-1].curl) else 0
                 if streak >= self._times and not settling:
                     # Curl agrees often enough: with the loop standing still, ask the other two witnesses.
                     settling = True
                     loop.send("settle")
             elif word == "settled":
-                self._count(_decode_stats(words[0]))
+                with _understood(line):
+                    self._count(_decode_stats(words[0]))
                 agree = self._judge(mark, prefix)
                 loop.send("quit" if agree else "go")
                 if agree:
                     return True
                 settling = False
             else:
-                raise PlatformTrouble("client pod broken", f"the loop in the pod said {line!r}")
+                raise _broken(line)
         return False
 
     def _count(self, after: dict[str, int]) -> None:
@@ -320,6 +326,19 @@ class Convergence:
         except PlatformTrouble:
             # A missing line is for the judge to report, with what the other witnesses saw.
             return seen
+
+
+def _broken(line: str) -> PlatformTrouble:
+    return PlatformTrouble("client pod broken", f"the loop in the pod said {line[:200]!r}")
+
+
+@contextmanager
+def _understood(line: str) -> Iterator[None]:
+    """What the loop says must make sense; a pod that garbles it says nothing about Istio."""
+    try:
+        yield
+    except (ValueError, IndexError) as error:
+        raise _broken(line) from error
 
 
 def _decode_stats(text: str) -> dict[str, int]:
