@@ -5,6 +5,7 @@ import traceback
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any, Literal
 
 import pytest
 
@@ -29,11 +30,12 @@ class CaseRun:
 
     def __init__(self, case: Case, worker: Worker | None) -> None:
         self.case = case
-        self.recorder = Recorder()
+        self.recorder = Recorder(withheld=worker is not None and worker.info.prove)
         self._worker = worker
         self._errors: list[pytest.ExceptionInfo[BaseException]] = []
         self._seconds = 0.0
         self._skipped = ""
+        self._trouble = ""
 
     @property
     def worker(self) -> Worker:
@@ -102,6 +104,8 @@ class CaseRun:
         if call.excinfo.errisinstance(pytest.skip.Exception):
             self._skipped = str(call.excinfo.value)
             return
+        if not self._errors:
+            self._trouble = self._look_for_trouble()
         self._errors.append(call.excinfo)
 
     @property
@@ -111,6 +115,24 @@ class CaseRun:
 
     def verdict(self) -> tuple[Verdict, str]:
         """The verdict so far, and the reason in words."""
+        verdict, reason = self._as_it_came()
+        if not self.recorder.withheld or verdict not in {Verdict.PASSED, Verdict.FAILED}:
+            return verdict, reason
+        if verdict == Verdict.PASSED:
+            return Verdict.FAILED, "unproved: it passed with its subject withheld, so it proves nothing"
+        if not self.recorder.failed_in_subject:
+            return Verdict.INCONCLUSIVE, f"its control failed before the subject could be withheld: {reason}"
+        return Verdict.PASSED, ""
+
+    @property
+    def _proof(self) -> Literal["proved", "unproved"] | None:
+        """What a run with the subject withheld shows of the case."""
+        if not self.recorder.withheld:
+            return None
+        verdict, _ = self.verdict()
+        return "proved" if verdict == Verdict.PASSED else "unproved" if verdict == Verdict.FAILED else None
+
+    def _as_it_came(self) -> tuple[Verdict, str]:
         for info in self._errors:
             error = info.value
             if isinstance(error, PlatformTrouble):
@@ -119,15 +141,14 @@ class CaseRun:
                 # A mistake of the suite's, or of pytest's, says nothing about Istio.
                 return Verdict.INCONCLUSIVE, f"error in the suite: {type(error).__name__}: {error}"
         if self._errors:
-            trouble = self._trouble()
-            if trouble:
-                return Verdict.INCONCLUSIVE, trouble
+            if self._trouble:
+                return Verdict.INCONCLUSIVE, self._trouble
             return Verdict.FAILED, "\n".join(_gist(info.value) for info in self._errors)
         if self._skipped:
             return Verdict.SKIPPED, self._skipped
         return Verdict.PASSED, ""
 
-    def _trouble(self) -> str:
+    def _look_for_trouble(self) -> str:
         """Whether the platform broke under the case, so that its failure says nothing about Istio."""
         if self._worker is None:
             return "the worker did not come up"
@@ -161,13 +182,20 @@ class CaseRun:
             verdict=verdict,
             reason=_plain(reason),
             emulated=self.recorder.emulated,
+            proof=self._proof,
             seconds=round(self._seconds, 3),
             propagation_ms=self.recorder.propagation_ms if verdict == Verdict.PASSED else None,
-            observations=self.recorder.observations,
+            observations=self._observations(),
             witnesses=self.recorder.final_checks(),
             applied=self.recorder.applied,
             evidence=self.recorder.evidence,
         )
+
+    def _observations(self) -> dict[str, Any]:
+        """What the case saw; with the subject withheld also why it failed."""
+        if not self.recorder.withheld or not self._errors:
+            return self.recorder.observations
+        return {**self.recorder.observations, "with its subject withheld": _plain(_gist(self._errors[0].value))}
 
 
 def _gist(error: BaseException) -> str:

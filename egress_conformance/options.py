@@ -38,6 +38,7 @@ OPTIONS = (
         ("auto", "pull", "build"),
         "auto",
     ),
+    Option("--prove", "run each case with its subject withheld: it must fail, or it proves nothing", default=False),
     Option("--fresh", "kind: make the cluster anew", default=False),
     Option(
         "--down",
@@ -65,6 +66,7 @@ class Options:
     istio: str | None = None
     provider: str = "kind"
     images: str = "auto"
+    prove: bool = False
     fresh: bool = False
     down: bool = False
     no_install: bool = False

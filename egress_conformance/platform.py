@@ -40,6 +40,7 @@ class PlatformInfo:
     revision: str
     client_image: str
     may_change_mesh: bool
+    prove: bool
     release: dict[str, str | bool] | None
     images: dict[str, str]
 
@@ -102,6 +103,7 @@ class Platform:
     def __init__(self, options: Options, say: Say) -> None:
         self.provider = make_provider(options)
         self._say = say
+        self._prove = options.prove
         self.run = f"r{secrets.token_hex(3)}"  # a letter first: YAML must not take it for a number
         self._cluster: Cluster | None = None
         self._kube: Kube | None = None
@@ -162,6 +164,7 @@ class Platform:
             revision=cluster.revision,
             client_image=cluster.client_image,
             may_change_mesh=cluster.may_change_mesh,
+            prove=self._prove,
             release=_plain(cluster.release),
             images=cluster.images,
         )

@@ -201,7 +201,11 @@ def pytest_runtest_makereport(
     if run is None:
         run = item.stash[_RUN] = CaseRun(declared, None)
     run.phase(call)
-    if call.excinfo is not None and not report.skipped and not item.config.option.fulltrace:
+    if run.recorder.withheld and call.when == "call" and not report.skipped:
+        # A case that fails without its subject does what it must.
+        report.outcome = "passed" if run.verdict()[0] == Verdict.PASSED else "failed"
+        report.longrepr = None
+    if report.failed and not item.config.option.fulltrace:
         report.longrepr = run.explain()
         report.egress_verdict = str(run.verdict()[0])  # type: ignore[attr-defined]
     if call.when == "teardown":

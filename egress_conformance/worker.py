@@ -163,12 +163,9 @@ class Worker:
             f"# istioctl install --revision {SECOND_REVISION}\nmeshConfig.outboundTrafficPolicy.mode: {mode}\n"
         )
         try:
-            install.install(
-                cluster,
-                release,
-                revision=SECOND_REVISION,
-                values={"meshConfig.outboundTrafficPolicy.mode": mode},
-            )
+            # Withheld, the mode is not given, and Istio's default ALLOW_ANY is in force.
+            values = {} if recorder.withheld else {"meshConfig.outboundTrafficPolicy.mode": str(mode)}
+            install.install(cluster, release, revision=SECOND_REVISION, values=values)
             pod = self._make_client(namespace, SECOND_REVISION)
             with recorder.subject():
                 yield self._client(pod, world, recorder)

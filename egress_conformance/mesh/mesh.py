@@ -52,6 +52,11 @@ class Mesh:
             UserError: the manifest is broken or a value is missing.
             Refused: the API server or an admission webhook refused it.
         """
+        if self.recorder.withheld:
+            docs = self._filled(manifest, values)
+            with self.recorder.subject():
+                yield docs
+            return
         with self._applied(manifest, values) as docs, self.recorder.subject():
             yield docs
 
@@ -61,12 +66,16 @@ class Mesh:
         with self._applied(manifest, values) as docs:
             yield docs
 
-    @contextmanager
-    def _applied(self, manifest: str, values: dict[str, str]) -> Iterator[list[Doc]]:
+    def _filled(self, manifest: str, values: dict[str, str]) -> list[Doc]:
         docs = fill(self.manifests / manifest, {"namespace": self.namespace, **values})
         for doc in docs:
             doc["metadata"].setdefault("namespace", self.namespace)
             doc["metadata"].setdefault("labels", {})[OWNER_LABEL] = self.run
+        return docs
+
+    @contextmanager
+    def _applied(self, manifest: str, values: dict[str, str]) -> Iterator[list[Doc]]:
+        docs = self._filled(manifest, values)
         self.recorder.applied.append(f"# {manifest}\n{dump(docs)}")
         done: list[Doc] = []
         try:
@@ -97,6 +106,10 @@ class Mesh:
         """
         if not self.case.flips:
             raise ValueError(f"{self.case.id} flips the mesh's mode: declare it with @case(..., flips=True)")
+        if self.recorder.withheld:
+            with self.recorder.subject():
+                yield
+            return
         before = self.config.mode()
         self.recorder.applied.append(
             f"# ConfigMap istio-system/{self.config.name}\noutboundTrafficPolicy: {{mode: {mode}}}\n"

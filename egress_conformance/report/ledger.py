@@ -90,6 +90,9 @@ class CaseRecord(_Model):
     verdict: Verdict
     reason: str = Field(description="why, in words; empty when passed")
     emulated: bool
+    proof: Literal["proved", "unproved", "not_provable"] | None = Field(
+        default=None, description="with --prove: whether the case fails when its subject is withheld"
+    )
     seconds: float
     propagation_ms: float | None = Field(description="from the API server's answer to the first agreeing attempt")
     observations: dict[str, Any]

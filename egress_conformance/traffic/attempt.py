@@ -3,6 +3,7 @@
 import base64
 import json
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
@@ -19,7 +20,7 @@ class CurlSaw:
         exit_code: curl's (https://curl.se/docs/manpage.html#EXIT).
         error: curl's error message, "" if none.
         status: HTTP status, 0 if there was no answer.
-        headers: response headers by lower-case name; the last of several.
+        headers: response headers by lower-case name; several of one name joined by a comma.
         body: the body's first 64 KiB.
         local_port: source port of the connection, which joins it with Envoy's log.
         http_version: e.g. ``1.1``; "0" if there was no answer.
@@ -122,8 +123,7 @@ class Receipt:
 
     def header(self, name: str) -> str | None:
         """The value of a header, several joined by a comma; None if it is not there."""
-        values = [value for key, value in self.headers if key.lower() == name.lower()]
-        return ",".join(values) if values else None
+        return joined(self.headers).get(name.lower())
 
     def __str__(self) -> str:
         what = {
@@ -235,8 +235,20 @@ def parse_attempt(words: list[str], ready_us: int) -> Attempt:
 
 
 def _parse_headers(text: str) -> dict[str, str]:
-    pairs = (line.partition(":") for line in text.splitlines() if ":" in line)
-    return {name.strip().lower(): value.strip() for name, _, value in pairs}
+    lines = text.splitlines()
+    # Interim responses (1xx) come before the response and have headers of their own.
+    last = max((number for number, line in enumerate(lines) if line.startswith("HTTP/")), default=-1)
+    pairs = (line.partition(":") for line in lines[last + 1 :] if ":" in line)
+    return joined((name.strip(), value.strip()) for name, _, value in pairs)
+
+
+def joined(pairs: Iterable[Iterable[str]]) -> dict[str, str]:
+    """Headers by lower-case name, the values of several of one name joined by a comma."""
+    found: dict[str, str] = {}
+    for name, value in pairs:
+        key = name.lower()
+        found[key] = f"{found[key]},{value}" if key in found else value
+    return found
 
 
 def _organization(certificates: str) -> str:

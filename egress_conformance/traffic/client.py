@@ -20,16 +20,13 @@ from egress_conformance.traffic.attempt import (
     unaccounted,
 )
 from egress_conformance.traffic.expect import Answered, Blocked, Expectation, IsBlocked, Reaches
-from egress_conformance.traffic.recorder import CheckDraft, CheckFailed, Recorder
+from egress_conformance.traffic.recorder import DEADLINE_SECONDS, CheckDraft, CheckFailed, Recorder
 from egress_conformance.waiting import wait_for
 from egress_conformance.world.world import Server, Site, World
 
 CONTAINER = "client"
 AGREEING = 3
 """Attempts in a row that must agree, by all three witnesses, before a check holds."""
-
-DEADLINE_SECONDS = 20
-"""How long a check may take to converge; istiod's debounce alone may take 10 s under load (PILOT_DEBOUNCE_MAX)."""
 
 _INTERVAL_SECONDS = 0.02
 _CURL_SECONDS = 5
@@ -245,7 +242,7 @@ class Convergence:
         mark = world.mark()
         prefix = f"n{secrets.token_hex(5)}"
         command = ["bash", "-c", _SCRIPT.read_text(encoding="utf-8"), "attempts", prefix]
-        command += [str(DEADLINE_SECONDS), str(_INTERVAL_SECONDS), _STATS, self._request.stdin]
+        command += [f"{client.recorder.deadline:.0f}", str(_INTERVAL_SECONDS), _STATS, self._request.stdin]
         with client.kube.exec(client.namespace, client.pod, CONTAINER, command + self._request.arguments) as loop:
             if self._watch(loop, mark, prefix):
                 return Seen(self._attempts[-self._times :])

@@ -1,11 +1,12 @@
 """What a request is expected to come to, and where a witness disagrees. Pure logic: nothing here talks to anything."""
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
-from egress_conformance.traffic.attempt import Attempt, CurlSaw, EnvoyLogged
+from egress_conformance.traffic.attempt import Attempt, CurlSaw, EnvoyLogged, joined
 
 PASSTHROUGH = "PassthroughCluster"
 BLACK_HOLE = "BlackHoleCluster"
@@ -38,9 +39,9 @@ def _one_line(problems: list[str], attempt: Attempt) -> EnvoyLogged | None:
     return None
 
 
-def _header_problems(witness: str, expected: dict[str, str | None], seen: dict[str, str]) -> list[str]:
+def _header_problems(witness: str, expected: dict[str, str | None], headers: Iterable[Iterable[str]]) -> list[str]:
     """Where request headers, as a server received them, are not as expected."""
-    values = {name.lower(): value for name, value in seen.items()}
+    values = joined(headers)
     found = []
     for name, pattern in expected.items():
         value = values.get(name.lower())
@@ -115,7 +116,7 @@ class Reaches:
             if receipt.instance != instance
         ]
         for receipt in requests:
-            found += _header_problems("server", self.received, dict(receipt.headers))
+            found += _header_problems("server", self.received, receipt.headers)
         return found
 
     def _curl_problems(self, curl: CurlSaw) -> list[str]:
@@ -140,7 +141,7 @@ class Reaches:
             bounds = f"{self.at_least_seconds} to {self.at_most_seconds} s"
             found.append(f"curl: answered after {curl.seconds:.3f} s, expected {bounds}")
         # The answer repeats what the server received: good enough to see at a glance, the receipt decides.
-        return found + _header_problems("curl", self.received, dict(curl.answer.get("headers", [])))
+        return found + _header_problems("curl", self.received, curl.answer.get("headers") or [])
 
 
 class Blocked(StrEnum):
@@ -197,6 +198,7 @@ class IsBlocked:
         if line is not None:
             if signature.cluster != "*":
                 _check(found, "envoy", "the cluster", line.cluster, signature.cluster)
+            _check(found, "envoy", "the response code", line.code, signature.status)
             _check(found, "envoy", "the response flags", line.flags, signature.flags)
             _check(found, "envoy", "the upstream host", line.upstream_host, "-")
             if signature.details:

@@ -12,6 +12,13 @@ from egress_conformance.traffic.attempt import Attempt
 from egress_conformance.traffic.expect import Expectation
 
 _RUNS_SHOWN = 8
+
+DEADLINE_SECONDS = 30
+"""How long a check may take to converge; istiod's debounce alone may take 10 s under load (PILOT_DEBOUNCE_MAX)."""
+
+PROOF_SECONDS = 5
+"""How long a check is given that must not hold, as its subject is withheld."""
+
 Role = Literal["control before", "subject", "control after", "check"]
 
 
@@ -50,6 +57,7 @@ class CheckDraft:
     _first_ms: float | None = None
     _rows: list[ledger.Attempt] = field(default_factory=list)
     _history: str = ""
+    _doubts: list[str] = field(default_factory=list)
 
     def loop_is_ready(self) -> None:
         """The first attempt is about to be sent: attempts' times count from now."""
@@ -69,6 +77,9 @@ class CheckDraft:
         self._made = len(attempts)
         self._history = _history(attempts)
         self._held = not any(problems)
+        if not self._held:
+            first = next(found[0] for found in problems if found)
+            self._doubts.append(f"{judged[-1].start_ms / 1000:.1f} s: {first}")
         # A change that was accepted counts from then on; otherwise the check counts from its own start.
         since = self._ready - self.changed if self.changed is not None else 0.0
         self._first_ms = round(judged[0].start_ms + 1000 * since, 1) if self._held else None
@@ -103,7 +114,8 @@ class CheckDraft:
         lines += [f"  - {problem}" for problem in problems]
         lines.append(f"what curl saw, over time: {self._history}")
         gist = "\n".join(lines)
-        lines = ["the last attempts, by witness:"]
+        doubts = [] if len(self._doubts) < 2 else ["when all three were asked, over time: " + "; ".join(self._doubts)]
+        lines = [*doubts, "the last attempts, by witness:"]
         for number, row in enumerate(self._rows, start=self._made - len(self._rows) + 1):
             lines.append(f"  #{number}  curl    {row.curl}")
             for name, said in (("envoy", row.envoy), ("server", row.server)):
@@ -133,6 +145,8 @@ class Recorder:
         hosts: the hosts it asked for.
         evidence: longer dumps by name, made when a check fails.
         emulated: whether its result is from an emulation.
+        withheld: whether the subject is to be withheld, to prove that the case can fail.
+        failed_in_subject: whether an assertion failed where the subject should have been in place.
     """
 
     checks: list[ledger.Check] = field(default_factory=list)
@@ -141,6 +155,8 @@ class Recorder:
     hosts: list[str] = field(default_factory=list)
     evidence: dict[str, str] = field(default_factory=dict)
     emulated: bool = False
+    withheld: bool = False
+    failed_in_subject: bool = False
     _depth: int = 0
     _changed: float | None = None
 
@@ -151,9 +167,17 @@ class Recorder:
         self._changed = time.monotonic()
         try:
             yield
+        except AssertionError:
+            self.failed_in_subject = True
+            raise
         finally:
             self._depth -= 1
             self._changed = time.monotonic()
+
+    @property
+    def deadline(self) -> float:
+        """Seconds a check may take; one that is to fail need not wait as long as one that is to hold."""
+        return PROOF_SECONDS if self.withheld and self._depth else DEADLINE_SECONDS
 
     @property
     def _role(self) -> Role:
@@ -169,6 +193,10 @@ class Recorder:
             yield draft
         finally:
             self.checks.append(draft.finished())
+            if draft._doubts:
+                import sys
+
+                print("DOUBT", description, draft._doubts, file=open("/tmp/doubts.log", "a"))
 
     @property
     def propagation_ms(self) -> float | None:
