@@ -15,7 +15,7 @@ now() { echo "${EPOCHREALTIME/[.,]/}"; }
 stats() { curl -sS --max-time 5 "$admin/stats?filter=$filter" | b64; }
 
 printf 'ready\t%s\t%s\n' "$(now)" "$(stats)"
-n=0
+n=0 command=
 while ((SECONDS < lifetime)); do
   n=$((n + 1)) nonce=$prefix-$((n))
   : >"$folder/headers" && : >"$folder/body" && : >"$folder/out"
@@ -26,11 +26,13 @@ while ((SECONDS < lifetime)); do
   end=$(now)
   printf 'attempt\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n' "$n" "$nonce" "$start" "$end" "$code" \
     "$(b64 <"$folder/out")" "$(b64 <"$folder/headers")" "$(head -c 65536 "$folder/body" | b64)"
-  command=
-  read -r -t "$interval" command
+  read -r -t "$interval" part
   status=$?
+  command+=$part
   # 128 and more: nothing said within the interval; anything else but 0: nobody is there any more
   ((status == 0 || status > 128)) || exit 0
+  # What was read before the interval ended is the beginning of a line: keep it.
+  ((status == 0)) || continue
   case $command in
     settle)
       curl -sS --max-time 5 -X POST "$admin/reopen_logs" >/dev/null
@@ -39,5 +41,6 @@ while ((SECONDS < lifetime)); do
       ;;
     quit) exit 0 ;;
   esac
+  command=
 done
 printf 'spent\n'

@@ -193,10 +193,6 @@ class Recorder:
             yield draft
         finally:
             self.checks.append(draft.finished())
-            if draft._doubts:
-                import sys
-
-                print("DOUBT", description, draft._doubts, file=open("/tmp/doubts.log", "a"))
 
     @property
     def propagation_ms(self) -> float | None:
