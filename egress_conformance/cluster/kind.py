@@ -91,7 +91,8 @@ class KindProvider:
                 self._say(f"making cluster {self.cluster_name}: {reason}")
                 self._make(engine, images, base)
             for node in self._nodes(engine):
-                self._guard(node)
+                if not reason:
+                    self._guard(node)  # its rules go when a node's container is restarted
                 loaded = node.load(images.to_load)
                 if loaded:
                     self._say(f"loaded into {node.container}: {' '.join(loaded)}")
@@ -158,7 +159,7 @@ class KindProvider:
             nodes = self._nodes(engine)
             for node in nodes:
                 self._guard(node)
-            nodes[0].keep_dns_inside()
+            nodes[0].start_dns()
         except CommandFailed as failure:
             self._remove(engine)
             raise PlatformTrouble("cluster not made", f"{failure.output.strip()}; all of it is in {log}") from None

@@ -31,9 +31,13 @@ class Node:
         """
         return self.engine.docker("exec", "--interactive", self.container, *argv, stdin=stdin, seconds=seconds)
 
+    def images(self) -> set[str]:
+        """The names of the images it has."""
+        return set(self.run("ctr", "--namespace", "k8s.io", "images", "ls", "--quiet").split())
+
     def load(self, images: Sequence[str]) -> list[str]:
         """Load images of the engine that the node does not have yet, and give their names."""
-        there = set(self.run("ctr", "--namespace", "k8s.io", "images", "ls", "--quiet").split())
+        there = self.images()
         missing = [image for image in images if image not in there]
         if missing:
             pipe = 'docker save "${@:2}" | docker exec --interactive "$1" ctr --namespace k8s.io images import -'
@@ -48,13 +52,13 @@ class Node:
         except CommandFailed:
             return False
 
-    def keep_dns_inside(self) -> None:
-        """Give the cluster's DNS a configuration without a way out, and wait until it has it."""
-        system = (*KUBECTL, "--namespace", "kube-system")
-        self.run(*KUBECTL, "apply", "--server-side", "--force-conflicts", "-f", "-", stdin=_text("coredns.yaml"))
-        self.run(*system, "scale", "deployment/coredns", "--replicas=1")
-        self.run(*system, "rollout", "restart", "deployment/coredns")
-        self.run(*system, "rollout", "status", "deployment/coredns", "--timeout=90s", seconds=100)
+    def start_dns(self) -> None:
+        """Start the cluster's DNS, which has no way out of the cluster, and wait until it answers."""
+        image = next(image for image in sorted(self.images()) if image.startswith("registry.k8s.io/coredns/"))
+        manifest = _text("coredns.yaml").replace("${COREDNS_IMAGE}", image)
+        self.run(*KUBECTL, "apply", "--server-side", "-f", "-", stdin=manifest)
+        wait = ("rollout", "status", "deployment/coredns", "--timeout=90s")
+        self.run(*KUBECTL, "--namespace", "kube-system", *wait, seconds=100)
 
     def guard(self, pods: str, services: str) -> None:
         """Count and refuse from now on what pods send to other addresses than these; harmless if done before.

@@ -41,7 +41,7 @@ class Machine:
     containers: list[Container] = field(default_factory=list)
     ran: list[tuple[str, ...]] = field(default_factory=list)
     configs: list[str] = field(default_factory=list)
-    in_node: set[str] = field(default_factory=lambda: {"client:1", "world:1"})
+    in_node: set[str] = field(default_factory=lambda: {"client:1", "world:1", "registry.k8s.io/coredns/coredns:v1"})
     ready: bool = True
     refuse_to_create: bool = False
     interrupt: bool = False
