@@ -60,7 +60,7 @@ def receipt(server: Server = ALPHA, **changes: Any) -> Receipt:  # noqa: ANN401
     return Receipt.parse({**doc, **changes})
 
 
-def log_line(nonce: str = "n1-1", port: int = 40001, **changes: str) -> str:
+def log_line(nonce: str = "n1-1", port: int = 40001, **changes: Any) -> str:  # noqa: ANN401
     """A line of Envoy's log in Istio's default text format: a request that alpha answered."""
     words = {
         "time": "2026-08-28T03:41:07.000Z",
@@ -91,7 +91,14 @@ def b64(data: bytes | str) -> str:
 
 
 def attempt_line(
-    number: int, nonce: str, *, start: int = 0, code: int = 0, body: bytes = b"", headers: str = "", **curl: object
+    number: int,
+    nonce: str,
+    *,
+    start: int = 0,
+    code: int = 0,
+    body: bytes = b"",
+    headers: str = "",
+    **curl: Any,  # noqa: ANN401
 ) -> str:
     """An `attempt` line of attempts.sh; `curl` is what curl wrote out."""
     written = json.dumps({"curl": {"local_port": 40000 + number, "http_code": 200, **curl}, "certs": ""})
