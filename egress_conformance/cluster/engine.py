@@ -3,23 +3,23 @@
 import json
 import os
 import shutil
-import subprocess
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from rich.console import Console
 
-from egress_conformance.cluster.cache import cache_dir
+from egress_conformance.cluster.cache import cache_dir, held
 from egress_conformance.cluster.commands import CommandFailed, Runner, run, tail
 from egress_conformance.cluster.packages import ensure_packages
 from egress_conformance.cluster.recipe import IMAGES
-from egress_conformance.errors import UserError
+from egress_conformance.errors import Timeout, UserError
 from egress_conformance.waiting import wait_for
 
 # Bit of CAP_SYS_RESOURCE in the capability masks of /proc/PID/status.
 CAP_SYS_RESOURCE = 24
 # The kernel takes no longer path for a socket (sun_path is 108 bytes with its end).
 LONGEST_SOCKET = 107
+START_SECONDS = 60
 
 
 @dataclass(frozen=True)
@@ -89,16 +89,20 @@ def ensure_engine(console: Console, *, install: bool, runner: Runner = run) -> E
             "no container engine answers, and only root may start one",
             "start Docker and put yourself in its group, or run this as root",
         )
+    _check_home()
     if shutil.which("dockerd") is None or shutil.which("docker") is None:
         ensure_packages(
             ["docker.io", "iptables"], why="a container engine", console=console, install=install, runner=runner
         )
-    console.print("starting a container engine of our own", highlight=False)
-    _start()
-    started = engine_that_answers(runner)
-    if started is None:
-        raise UserError("our own container engine does not answer", f"read {_home() / 'log'}")
-    return started
+        found = engine_that_answers(runner)  # on a machine with services its package has started one
+        if found:
+            return found
+    with held(_home() / "lock", lambda: console.print("waiting for another process that starts an engine")):
+        found = engine_that_answers(runner)
+        if found is None:
+            console.print("starting a container engine of our own", highlight=False)
+            found = _start(runner)
+    return found
 
 
 def stop_engine() -> bool:
@@ -135,35 +139,35 @@ def _running_pid() -> int | None:
     return pid if Path(argv[0]).name == "dockerd" and str(pidfile) in argv else None
 
 
-def _start() -> None:
-    """Start dockerd with nothing in common with the machine's own, detached from this process."""
-    home = _home()
-    socket = home / "docker.sock"
-    longest = home / "exec" / "containerd" / "containerd.sock.ttrpc"
+def _check_home() -> None:
+    """See that the engine's sockets can be where they will be, and make their directory."""
+    longest = _home() / "exec" / "containerd" / "containerd.sock.ttrpc"
     if len(str(longest)) > LONGEST_SOCKET:
         raise UserError(f"the path of {longest} is too long for a socket", "set EGRESS_CONFORMANCE_CACHE shorter")
-    home.mkdir(parents=True, exist_ok=True)
+    _home().mkdir(parents=True, exist_ok=True)
+
+
+def _start(runner: Runner) -> Engine:
+    """Start dockerd with nothing in common with the machine's own, detached from this process."""
+    home = _home()
+    log = home / "log"
     if _running_pid() is None:
         (home / "pid").unlink(missing_ok=True)
-        argv = ["dockerd", "--host", f"unix://{socket}"]
-        for flag, name in (
-            ("--config-file", "daemon.json"),
-            ("--data-root", "data"),
-            ("--exec-root", "exec"),
-            ("--pidfile", "pid"),
-        ):
-            argv += [flag, str(home / name)]
         (home / "daemon.json").write_text(json.dumps(_settings(home)))
-        with (home / "log").open("ab") as log:
-            subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
-    wait_for(
-        "our container engine to start",
-        engine_that_answers,
-        seconds=60,
-        hint=f"read {home / 'log'}",
-        every=0.5,
-        seen=lambda: tail(home / "log", 3),
-    )
+        files = {"--config-file": "daemon.json", "--data-root": "data", "--exec-root": "exec", "--pidfile": "pid"}
+        flags = [word for flag, name in files.items() for word in (flag, str(home / name))]
+        runner(("setsid", "--fork", "dockerd", "--host", f"unix://{home / 'docker.sock'}", *flags), log=log)
+    try:
+        return wait_for(
+            "our own container engine",
+            lambda: engine_that_answers(runner),
+            seconds=START_SECONDS,
+            hint=f"read {log}",
+            every=0.5,
+        )
+    except Timeout:
+        last = tail(log, 1) if log.exists() else "nothing"
+        raise UserError(f"our own container engine does not start, it says: {last}", f"read {log}") from None
 
 
 def _settings(home: Path) -> dict[str, object]:

@@ -28,10 +28,17 @@ QUIET = Console(file=StringIO())
 class Engines:
     """The engines that answer, by DOCKER_HOST; "" is the machine's own."""
 
-    def __init__(self, *hosts: str) -> None:
+    def __init__(self, *hosts: str, starts: bool = False) -> None:
         self.hosts = hosts
+        self.starts = starts
+        self.started: tuple[str, ...] = ()
 
     def __call__(self, argv: Sequence[str], *, env: Mapping[str, str] | None = None, **_: object) -> str:
+        if argv[0] == "setsid":
+            self.started = tuple(argv)
+            if self.starts:
+                self.hosts = (argv[argv.index("--host") + 1],)
+            return ""
         if (env or {}).get("DOCKER_HOST", "") in self.hosts:
             return "20.10.24\n"
         raise CommandFailed(argv, 1, "Cannot connect to the Docker daemon")
@@ -76,6 +83,32 @@ def test_a_cache_too_deep_for_a_socket_is_an_error(cache: Path, monkeypatch: pyt
     monkeypatch.setattr("shutil.which", lambda tool: tool)
     monkeypatch.setenv("EGRESS_CONFORMANCE_CACHE", str(cache / ("x" * 100)))
     with pytest.raises(UserError, match="too long for a socket: set EGRESS_CONFORMANCE_CACHE"):
+        ensure_engine(QUIET, install=False, runner=Engines())
+
+
+@pytest.fixture
+def root(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.geteuid", lambda: 0)
+    monkeypatch.setattr("shutil.which", lambda tool: tool)
+
+
+@pytest.mark.usefixtures("root")
+def test_our_own_engine_has_nothing_in_common_with_the_machines(cache: Path) -> None:
+    engines = Engines(starts=True)
+    found = ensure_engine(QUIET, install=False, runner=engines)
+    assert found.env == {"DOCKER_HOST": f"unix://{cache}/engine/docker.sock"}
+    flags = engines.started[engines.started.index("--host") :]
+    assert all(value.removeprefix("unix://").startswith(f"{cache}/engine/") for value in flags[1::2])
+    assert set(flags[::2]) == {"--host", "--config-file", "--data-root", "--exec-root", "--pidfile"}
+
+
+@pytest.mark.usefixtures("root")
+def test_an_engine_that_does_not_start_is_an_error_with_its_last_words(
+    cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine_module, "START_SECONDS", 0.1)
+    (cache / "engine" / "log").write_text("starting\nno space left on device\n")
+    with pytest.raises(UserError, match="does not start, it says: no space left on device: read "):
         ensure_engine(QUIET, install=False, runner=Engines())
 
 
