@@ -172,7 +172,7 @@ class Builder:
         if platform.machine() != "x86_64":
             raise UserError(f"images can be built on x86_64 only, not on {platform.machine()}", "use --images pull")
         tools = missing_tools(todo)
-        check_disk(cache_dir(), DISK_TO_COMPILE if any("go" in recipe.tools for recipe in todo) else DISK_TO_PACK)
+        check_disk(cache_dir(), disk_needed(todo))
         if any("go" in recipe.tools for recipe in todo):
             check_go(versions().go, self.runner)
         packages = [package for tool in tools for package in PACKAGES.get(tool, ())]
@@ -180,6 +180,11 @@ class Builder:
             ensure_packages(
                 packages, why="a tool to build images", console=self.console, install=self.install, runner=self.runner
             )
+
+
+def disk_needed(todo: list[Recipe]) -> int:
+    """The free disk that building these takes, in GB."""
+    return DISK_TO_COMPILE if any("go" in recipe.tools and recipe.typical >= 60 for recipe in todo) else DISK_TO_PACK
 
 
 def check_disk(directory: Path, needed_gb: int) -> None:

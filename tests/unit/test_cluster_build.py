@@ -8,11 +8,13 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from egress_conformance.cluster.build import Builder, check_disk, check_go
+from egress_conformance.cluster.build import Builder, check_disk, check_go, disk_needed
 from egress_conformance.cluster.cache import Store
 from egress_conformance.cluster.commands import CommandFailed
 from egress_conformance.cluster.engine import Engine
 from egress_conformance.cluster.recipe import Recipe
+from egress_conformance.cluster.recipes import recipes
+from egress_conformance.cluster.versions import versions
 from egress_conformance.errors import UserError
 
 Usage = namedtuple("Usage", "total used free")
@@ -156,6 +158,12 @@ def test_a_disk_nearly_full_is_said_before_anything_is_built(tmp_path: Path, mon
         UserError, match=r"the disk is nearly full: 3.0 GB free at .*, a build takes up to 20 GB: free some"
     ):
         check_disk(tmp_path / "not" / "there", 20)
+
+
+def test_a_small_change_takes_little_disk() -> None:
+    wanted = recipes(versions(), "1.31")
+    assert disk_needed([wanted.world, wanted.node]) == 4
+    assert disk_needed([wanted.istio, wanted.node]) == 20
 
 
 def test_only_one_processor_can_be_built_for(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
