@@ -108,7 +108,8 @@ def render(findings: list[Finding], console: Console) -> ExitCode:
         The exit code for them: USER_ERROR if anything is missing.
     """
     colours = {State.OK: "green", State.WARNING: "yellow", State.MISSING: "red"}
-    table = Table(box=None, show_header=False, pad_edge=False)
+    table = Table("", "", box=None, show_header=False, pad_edge=False)
+    table.add_column(overflow="fold")  # a path that is cut short cannot be copied
     for finding in findings:
         next_step = f"\n→ {finding.next_step}" if finding.next_step else ""
         table.add_row(f"[{colours[finding.state]}]{finding.state}", finding.what, _plain(finding.seen + next_step))

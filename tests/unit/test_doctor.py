@@ -230,6 +230,11 @@ def test_render() -> None:
     ]
 
 
+def test_render_cuts_nothing_short() -> None:
+    _, text = printed(Finding(State.OK, "disk", "/" + 150 * "x"))
+    assert text.count("x") == 150
+
+
 def test_render_with_nothing_missing() -> None:
     code, text = printed(Finding(State.WARNING, "two", "low", "raise it"))
     assert code == ExitCode.PASSED
