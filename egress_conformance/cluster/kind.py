@@ -82,8 +82,10 @@ class KindProvider:
         self.home.mkdir(parents=True, exist_ok=True)
         with held(self.home / "lock", lambda: self._say("waiting for another process that makes this cluster")):
             engine = self._engine = ensure_engine(self.console, install=self.install)
-            refuse_foreign(self.cluster_name, nodes_of(engine, self.cluster_name), self._record())
-            source = source_of(self.images, engine, self.console, install=self.install)
+            record = self._record()
+            refuse_foreign(self.cluster_name, nodes_of(engine, self.cluster_name), record)
+            used = record.base if record else None
+            source = source_of(self.images, self.istio, used, engine, self.console, install=self.install)
             base = source.base(self.istio)
             reason = self._why_make(engine, base)
             images = source.image_set(self.istio, node=reason is not None)

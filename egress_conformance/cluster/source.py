@@ -8,6 +8,7 @@ from egress_conformance.cluster import pull
 from egress_conformance.cluster.build import Builder
 from egress_conformance.cluster.engine import Engine
 from egress_conformance.cluster.images import ImageSet
+from egress_conformance.cluster.versions import versions
 
 
 class Source(Protocol):
@@ -53,16 +54,25 @@ class Puller:
         return pull.pull(istio, self.engine, client_image=client, world_image=world, console=self.console)
 
 
-def source_of(images: str, engine: Engine, console: Console, *, install: bool) -> Source:
+def source_of(images: str, istio: str, used: str | None, engine: Engine, console: Console, *, install: bool) -> Source:
     """The source a user asked for.
 
     Args:
-        images: "pull", "build", or "auto": pull where a registry answers within seconds, else build.
+        images: "pull", "build", or "auto": as the cluster that is there, else pull where a registry answers
+            within seconds, else build.
+        istio: the version that is wanted.
+        used: the base of the cluster that is there.
         engine: gets the images.
         console: where progress is shown.
         install: whether build tools may be installed.
     """
     builder = Builder(engine, console, install=install)
-    if images == "pull" or (images == "auto" and pull.registry_answers()):
-        return Puller(engine, console, builder)
-    return builder
+    puller = Puller(engine, console, builder)
+    if images != "auto":
+        return puller if images == "pull" else builder
+    # A registry that answers now and then must not cost a cluster each time it changes its mind.
+    if used and used == pull.Sites.from_env().node_image:
+        return puller
+    if used and istio in versions().istio and used == builder.base(istio):
+        return builder
+    return puller if pull.registry_answers() else builder
