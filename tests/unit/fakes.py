@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from egress_conformance.case import Mode, case
 from egress_conformance.cluster.kube import Doc, Exec, Kube, Refused, describe
 from egress_conformance.traffic.attempt import CurlSaw, Receipt
@@ -253,3 +255,22 @@ def some_case() -> None:
 
 
 SUITE = Path(__file__).resolve().parents[2]
+
+
+class Clock:
+    """Time that passes only when somebody waits; put in the place of module `time`."""
+
+    def __init__(self, now: float = 1000.0) -> None:
+        self.now = now
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+    def install(self, monkeypatch: pytest.MonkeyPatch) -> "Clock":
+        """Let waits and records take it for the time."""
+        for module in ("tenacity", "tenacity.nap", "egress_conformance.traffic.recorder"):
+            monkeypatch.setattr(f"{module}.time", self)
+        return self

@@ -1,0 +1,372 @@
+"""A check watched from here: the loop in the pod, Envoy's log and the servers are played by the test."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from egress_conformance.cluster.kube import Exec
+from egress_conformance.errors import PlatformTrouble
+from egress_conformance.traffic.attempt import Receipt
+from egress_conformance.traffic.client import Client, Request
+from egress_conformance.traffic.expect import PASSTHROUGH, Blocked
+from egress_conformance.traffic.recorder import CheckFailed, Recorder
+from tests.unit.fakes import (
+    ALPHA,
+    CLIENT,
+    DECOY,
+    SITE,
+    Clock,
+    FakeExec,
+    FakeKube,
+    FakeWorld,
+    answer,
+    attempt_line,
+    b64,
+    log_line,
+    receipt,
+)
+
+START = 1000.0
+CLUSTER = f"outbound|80||{SITE.host}"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How an attempt comes out at each witness."""
+
+    curl: dict[str, Any]
+    line: dict[str, str] | None
+    reached: bool
+
+
+BLOCKED = Outcome(
+    {"headers": "HTTP/1.1 502 Bad Gateway\r\nserver: envoy", "http_code": 502},
+    {
+        "code": "502",
+        "details": "direct_response",
+        "upstream_host": "-",
+        "cluster": "-",
+        "upstream_local": "-",
+        "route": "block_all",
+    },
+    reached=False,
+)
+REACHED = Outcome({"headers": "HTTP/1.1 200 OK"}, {}, reached=True)
+PASSED_THROUGH = Outcome(REACHED.curl, {"cluster": PASSTHROUGH}, reached=True)
+UNLOGGED = Outcome(REACHED.curl, None, reached=True)
+
+
+@dataclass
+class Pod:
+    """The client pod as it is seen from outside, and the world it talks to."""
+
+    outcomes: Iterator[Outcome]
+    clock: Clock
+    world: FakeWorld = field(default_factory=FakeWorld)
+    lines: list[str] = field(default_factory=list)
+    commands: list[str] = field(default_factory=list)
+    argv: list[str] = field(default_factory=list)
+    loop: "Loop | None" = None
+    deaf: bool = False
+
+    def request(self) -> Request:
+        kube = FakeKube(log=lambda: "\n".join(self.lines), execs=self.exec)
+        return Client(kube, "ns", CLIENT, self.world, Recorder()).get(SITE.url())
+
+    def exec(self, command: list[str]) -> Exec:
+        if command[0] == "curl":
+            raise PlatformTrouble("exec broke off", "no proxy's view here")
+        self.argv = command
+        self.loop = Loop(self, prefix=command[4], lifetime=float(command[5]))
+        return self.loop
+
+
+class Loop(FakeExec):
+    """attempts.sh: says the same, and ends when the outcomes do or its time is spent."""
+
+    def __init__(self, pod: Pod, prefix: str, lifetime: float) -> None:
+        super().__init__()
+        self._pod = pod
+        self._prefix = prefix
+        self._until = pod.clock.now + lifetime
+        self._number = 0
+        self._said = self._script()
+        self.told = ""
+
+    def line(self, seconds: float) -> str | None:  # noqa: ARG002
+        assert not self.closed
+        return next(self._said, None)
+
+    def send(self, line: str) -> None:
+        assert not self.told, f"told {line} while still about to {self.told}"
+        self.told = line
+        self._pod.commands.append(line)
+
+    def _script(self) -> Iterator[str]:
+        yield f"ready\t0\t{b64('cluster.a.upstream_rq_total: 1')}"
+        for outcome in self._pod.outcomes:
+            if self._pod.clock.now >= self._until:
+                break
+            self._number += 1
+            yield self._attempt(outcome)
+            self._pod.clock.sleep(1)
+            if self.told == "settle" and not self._pod.deaf:
+                self.told = ""
+                yield f"settled\t{b64(f'cluster.a.upstream_rq_total: {1 + self._number}')}"
+                assert self.told in {"go", "quit"}, "the loop waits to be told how to go on"
+                if self.told == "quit":
+                    return
+                self.told = ""
+        yield "spent"
+
+    def _attempt(self, outcome: Outcome) -> str:
+        nonce, remote = f"{self._prefix}-{self._number}", f"{CLIENT}:5{self._number}"
+        if outcome.line is not None:
+            line = {"upstream_local": remote, **outcome.line}
+            self._pod.lines.append(log_line(nonce, 40000 + self._number, **line))
+        if outcome.reached:
+            self._pod.world.received.append(receipt(nonce=nonce, remote=remote))
+        body = answer(nonce=nonce) if outcome.reached else b""
+        start = int((self._pod.clock.now - START) * 1e6)
+        return attempt_line(self._number, nonce, start=start, body=body, **outcome.curl)
+
+
+def always(outcome: Outcome) -> Iterator[Outcome]:
+    while True:
+        yield outcome
+
+
+def then(*runs: tuple[int, Outcome]) -> Iterator[Outcome]:
+    """So many of each, and the last one for ever."""
+    for count, outcome in runs:
+        for _ in range(count):
+            yield outcome
+    yield from always(runs[-1][1])
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    return Clock(START).install(monkeypatch)
+
+
+def test_it_holds_when_three_attempts_in_a_row_agree(clock: Clock) -> None:
+    pod = Pod(always(REACHED), clock)
+    seen = pod.request().reaches(SITE, cluster=CLUSTER)
+    # The third agreeing attempt makes it ask the other two; the fourth is sent meanwhile at most.
+    assert [attempt.number for attempt in seen.attempts] == [1, 2, 3]
+    assert seen.last.requests[0].server == "alpha"
+    assert seen.received("X-Forwarded-Proto") == "http"
+    assert pod.commands == ["settle", "quit"]
+    assert pod.loop is not None
+    assert pod.loop.closed
+
+
+def test_the_loop_is_told_what_to_send_and_for_how_long(clock: Clock) -> None:
+    pod = Pod(always(REACHED), clock)
+    request = pod.request()
+    request.reaches(SITE, cluster=CLUSTER)
+    bash, option, script, name, prefix, lifetime, interval, stats, stdin, *curl = pod.argv
+    assert (bash, option, name, stdin) == ("bash", "-c", "attempts", "")
+    assert script.startswith("# Runs in the client container")
+    assert (float(lifetime), float(interval)) == (request.client.recorder.deadline, 0.02)
+    assert "upstream_rq_total" in stats
+    assert curl[-1] == f"http://{SITE.host}/headers?attempt={{nonce}}"
+    # Receipts are asked for by what marks this check alone, by host, and by whose connections they came.
+    assert pod.world.asked == [[prefix, SITE.host, CLIENT]]
+
+
+def test_it_waits_for_a_change_to_arrive(clock: Clock) -> None:
+    pod = Pod(then((5, BLOCKED), (1, REACHED)), clock)
+    request = pod.request()
+    seen = request.reaches(SITE, cluster=CLUSTER)
+    assert [attempt.number for attempt in seen.attempts] == [6, 7, 8]
+    (check,) = request.client.recorder.checks
+    assert (check.held, check.attempts_made) == (True, 8)
+    assert [attempt.agrees for attempt in check.attempts] == [True, True, True]
+
+
+def test_agreement_that_does_not_last_counts_for_nothing(clock: Clock) -> None:
+    pod = Pod(then((2, REACHED), (1, BLOCKED), (2, REACHED), (1, BLOCKED), (1, REACHED)), clock)
+    seen = pod.request().reaches(SITE, cluster=CLUSTER)
+    assert [attempt.number for attempt in seen.attempts] == [7, 8, 9]
+    assert pod.commands == ["settle", "quit"]
+
+
+def test_as_many_must_agree_as_the_case_asks_for(clock: Clock) -> None:
+    pod = Pod(always(REACHED), clock)
+    assert len(pod.request().reaches(SITE, cluster=CLUSTER, times=7).attempts) == 7
+
+
+def test_where_envoy_still_disagrees_it_goes_on_until_it_agrees(clock: Clock) -> None:
+    pod = Pod(then((5, PASSED_THROUGH), (1, REACHED)), clock)
+    seen = pod.request().reaches(SITE, cluster=CLUSTER)
+    assert [attempt.number for attempt in seen.attempts] == [6, 7, 8]
+    assert pod.commands[0:2] == ["settle", "go"]
+    assert pod.commands[-2:] == ["settle", "quit"]
+
+
+def test_curl_alone_does_not_make_it_hold(clock: Clock) -> None:
+    pod = Pod(always(PASSED_THROUGH), clock)
+    request = pod.request()
+    with pytest.raises(CheckFailed, match=f"envoy: the cluster is '{PASSTHROUGH}'") as caught:
+        request.reaches(SITE, cluster=CLUSTER)
+    assert "curl:" not in caught.value.gist
+    assert set(pod.commands) == {"settle", "go"}
+    # The loop has ended; how the proxy saw the host was asked for at once.
+    assert request.client.recorder.evidence == {
+        "the proxy's view": "not to be had: exec broke off: no proxy's view here"
+    }
+
+
+def test_it_fails_at_the_deadline_with_all_three_witnesses(clock: Clock) -> None:
+    pod = Pod(then((4, REACHED), (1, BLOCKED)), clock)
+    request = pod.request()
+    start = clock.now
+    with pytest.raises(CheckFailed) as caught:
+        request.reaches(SITE, cluster="outbound|80||other")
+    assert clock.now - start == pytest.approx(request.client.recorder.deadline, abs=2)
+    text = str(caught.value)
+    assert text.startswith(
+        f"control before: GET {SITE.url()} must be so that it reaches {SITE.host} by outbound|80||other with 200; "
+    )
+    assert "  - curl: the status is 502, expected 200" in text
+    assert "  - envoy: the cluster is '', expected 'outbound|80||other'" in text
+    assert "  - server: 0 receipts (nobody), expected exactly one" in text
+    assert "0.0 s: 200, answered by alpha (4 times); 4.0 s: 502, server: envoy (" in text
+    assert "curl    502, server: envoy" in text
+    assert "envoy   502, no cluster, flags -, to nobody, direct_response" in text
+    assert "server  nothing" in text
+    (check,) = request.client.recorder.checks
+    assert not check.held
+    assert check.convergence_ms is None
+
+
+def test_it_holds_if_all_three_agree_when_the_time_is_spent(clock: Clock) -> None:
+    # The third agreeing attempt is the last one: the loop is not there any more to be told to settle.
+    pod = Pod(iter([BLOCKED, REACHED, REACHED, REACHED]), clock, deaf=True)
+    assert [attempt.number for attempt in pod.request().reaches(SITE, cluster=CLUSTER).attempts] == [2, 3, 4]
+    assert pod.commands == ["settle"]
+
+
+def test_too_few_agreeing_attempts_at_the_deadline_do_not_hold(clock: Clock) -> None:
+    pod = Pod(iter([BLOCKED, REACHED, REACHED]), clock)
+    with pytest.raises(CheckFailed, match="curl: the status is 502"):
+        pod.request().reaches(SITE, cluster=CLUSTER)
+
+
+def test_a_line_that_is_missing_from_the_log_is_envoys_problem(clock: Clock) -> None:
+    pod = Pod(always(UNLOGGED), clock)
+    with pytest.raises(CheckFailed, match="envoy: logged 0 lines of this attempt, expected exactly one"):
+        pod.request().reaches(SITE, cluster=CLUSTER)
+
+
+def test_a_line_that_comes_late_is_waited_for(clock: Clock) -> None:
+    pod = Pod(always(REACHED), clock)
+    looks = 0
+
+    def log() -> str:
+        nonlocal looks
+        looks += 1
+        return "\n".join(pod.lines[: looks - 5] if looks > 5 else [])
+
+    request = pod.request()
+    request.client.kube.log = log  # type: ignore[attr-defined]
+    assert len(request.reaches(SITE, cluster=CLUSTER).attempts) == 3
+    assert looks == 8
+    assert pod.commands == ["settle", "quit"]
+
+
+def test_an_api_server_that_is_away_is_no_missing_line(clock: Clock) -> None:
+    pod = Pod(always(REACHED), clock)
+
+    def log() -> str:
+        raise PlatformTrouble("API server away", "GET log: refused")
+
+    request = pod.request()
+    request.client.kube.log = log  # type: ignore[attr-defined]
+    with pytest.raises(PlatformTrouble, match="API server away"):
+        request.reaches(SITE, cluster=CLUSTER)
+
+
+LEAKS = {
+    "a mirrored copy": receipt(DECOY, nonce="n9-1"),
+    "a connection around the proxy": receipt(DECOY, event="connect", nonce="", remote=f"{CLIENT}:6000"),
+}
+
+
+@pytest.mark.parametrize("leak", LEAKS.values(), ids=LEAKS)
+def test_what_nobody_accounts_for_fails_a_check(clock: Clock, leak: Receipt) -> None:
+    pod = Pod(always(BLOCKED), clock)
+    pod.world.received.append(leak)
+    with pytest.raises(CheckFailed, match=r"server: decoy:80 .*, which neither curl nor Envoy accounts for"):
+        pod.request().is_blocked()
+
+
+def test_counters_are_told_by_how_far_they_moved(clock: Clock) -> None:
+    pod = Pod(always(REACHED), clock)
+    request = pod.request()
+    request.reaches(SITE, cluster=CLUSTER)
+    assert request.client.recorder.checks[0].envoy_counted == {"cluster.a.upstream_rq_total": 3}
+
+
+GARBLED = {
+    "a word it does not know": ["hello\tworld"],
+    "a shell's error": ["bash: base64: command not found"],
+    "ready without a time": ["ready"],
+    "ready with something else": ["ready\tsoon\t"],
+    "an attempt cut short": ["ready\t0\t", "attempt\t1\tn-1"],
+    "an attempt that is no base64": ["ready\t0\t", "attempt\t1\tn-1\t0\t0\t0\tabc\t\t"],
+    "an attempt that is no JSON": ["ready\t0\t", f"attempt\t1\tn-1\t0\t0\t0\t{b64('{')}\t\t"],
+    "settled without stats": ["ready\t0\t", "settled"],
+}
+
+
+@pytest.mark.parametrize("lines", GARBLED.values(), ids=GARBLED)
+def test_a_loop_that_garbles_its_lines_is_the_platforms_trouble(clock: Clock, lines: list[str]) -> None:
+    kube = FakeKube(execs=lambda _: FakeExec(*lines))
+    request = Client(kube, "ns", CLIENT, FakeWorld(), Recorder()).get(SITE.url())
+    with pytest.raises(PlatformTrouble, match="client pod broken: the loop in the pod said"):
+        request.is_blocked()
+
+
+def test_a_loop_that_breaks_off_is_the_platforms_trouble(clock: Clock) -> None:
+    kube = FakeKube(execs=lambda _: FakeExec("ready\t0\t", attempt_line(1, "n-1")))
+    request = Client(kube, "ns", CLIENT, FakeWorld(), Recorder()).get(SITE.url())
+    with pytest.raises(PlatformTrouble, match="exec broke off: the loop in the pod ended before its time"):
+        request.is_blocked()
+    # What it made of the case so far is kept.
+    assert [check.held for check in request.client.recorder.checks] == [False]
+
+
+def test_a_loop_that_sends_nothing_is_the_platforms_trouble(clock: Clock) -> None:
+    kube = FakeKube(execs=lambda _: FakeExec("ready\t0\t", "spent"))
+    request = Client(kube, "ns", CLIENT, FakeWorld(), Recorder()).get(SITE.url())
+    with pytest.raises(PlatformTrouble, match="the loop in the pod sent nothing"):
+        request.is_blocked()
+
+
+def client() -> Client:
+    return Client(FakeKube(), "ns", CLIENT, FakeWorld(), Recorder())
+
+
+def test_a_request_says_what_it_sends() -> None:
+    request = client().get("http://a.test:8080/x?y=1", dial="10.0.0.3", headers={"X-A": "1"})
+    assert request.description == "GET http://a.test:8080/x?y=1 dialling 10.0.0.3"
+    assert request.arguments[-5:] == [
+        "--resolve",
+        "a.test:8080:10.0.0.3",
+        "--header",
+        "X-A: 1",
+        "http://a.test:8080/x?y=1&attempt={nonce}",
+    ]
+    assert (request.stdin, request.host, request.blocked) == ("", "a.test", Blocked.BAD_GATEWAY)
+    assert client().get("https://a.test/").blocked == Blocked.TLS_RESET
+    assert client().get("https://a.test/", dial="10.0.0.3").arguments[-2] == "a.test:443:10.0.0.3"
+
+
+def test_a_tcp_connection_sends_its_nonce_as_a_line() -> None:
+    request = client().tcp(ALPHA.address, 9000)
+    assert request.arguments[-1] == f"telnet://{ALPHA.address}:9000"
+    assert (request.stdin, request.host, request.blocked) == ("{nonce}\n", ALPHA.address, Blocked.TCP_CLOSED)
