@@ -165,7 +165,7 @@ def _preloaded(name: str, what: str, node: Recipe, needs: tuple[Recipe, ...], na
     return Recipe(
         name,
         what,
-        30,
+        45,
         "preload",
         inputs={"FROM": node.images[0], "PRELOAD": "\n".join(lines)},
         needs=(node, *needs),
