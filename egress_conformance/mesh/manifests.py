@@ -29,6 +29,8 @@ def fill(path: Path, values: dict[str, str]) -> list[Doc]:
         template = string.Template(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise UserError(f"manifest {path.name} cannot be read ({error.strerror})", f"check {path}") from None
+    except UnicodeDecodeError as error:
+        raise UserError(f"manifest {path.name} cannot be read ({error})", f"write {path} in UTF-8") from None
     try:
         text = template.substitute(values)
     except KeyError as error:
@@ -55,12 +57,18 @@ def parse(text: str, path: Path) -> list[Doc]:
         problem = getattr(error, "problem", None) or "not YAML"
         raise UserError(f"manifest {path.name}{line} is bad YAML ({problem})", f"mend {path}") from None
     for doc in docs:
-        if not isinstance(doc, dict) or not {"apiVersion", "kind", "metadata"} <= doc.keys():
+        if not _is_object(doc):
             raise UserError(
                 f"manifest {path.name} holds something that is no Kubernetes object",
-                f"give every document in {path} apiVersion, kind and metadata",
+                f"give every document in {path} apiVersion, kind and metadata.name",
             )
     return docs
+
+
+def _is_object(doc: object) -> bool:
+    if not isinstance(doc, dict) or not {"apiVersion", "kind", "metadata"} <= doc.keys():
+        return False
+    return isinstance(doc["metadata"], dict) and "name" in doc["metadata"]
 
 
 class _AnyValue(dict[str, str]):
