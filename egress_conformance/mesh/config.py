@@ -55,13 +55,14 @@ class MeshConfig:
 
     def mode(self) -> Mode:
         """`outboundTrafficPolicy.mode`; ALLOW_ANY where nothing is said (Istio's default)."""
-        return Mode(self.parsed().get("outboundTrafficPolicy", {}).get("mode", Mode.ALLOW_ANY))
+        policy = self.parsed().get("outboundTrafficPolicy") or {}
+        return Mode(policy.get("mode", Mode.ALLOW_ANY))
 
     def set_mode(self, mode: Mode) -> None:
         """Change the mode; the original is saved in the cluster first."""
         self.save()
         values = self.parsed()
-        values.setdefault("outboundTrafficPolicy", {})["mode"] = str(mode)
+        values["outboundTrafficPolicy"] = {**(values.get("outboundTrafficPolicy") or {}), "mode": str(mode)}
         self._write(yaml.safe_dump(values, sort_keys=False))
 
     def _write(self, text: str) -> None:

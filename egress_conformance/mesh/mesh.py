@@ -85,7 +85,8 @@ class Mesh:
             yield docs
         except AssertionError:
             # Now, while it is still there; a failed check has taken its evidence already.
-            self.recorder.evidence.setdefault("the proxy's view", self.proxy.view(dict.fromkeys(self.recorder.hosts)))
+            if "the proxy's view" not in self.recorder.evidence:
+                self.recorder.evidence["the proxy's view"] = self.proxy.view(dict.fromkeys(self.recorder.hosts))
             raise
         finally:
             for doc in reversed(done):

@@ -79,11 +79,12 @@ class Proxy:
         return {c["name"]: c.get("type", "STATIC") for c in clusters if c["name"].endswith(host)}
 
     def listeners(self) -> dict[str, str]:
-        """Names and addresses (`ip:port`) of the listeners."""
+        """Names and addresses (`ip:port`) of the listeners; those inside Envoy itself have none and are left out."""
         found = {}
         for listener in self._json("/listeners?format=json").get("listener_statuses", []):
-            socket = listener["local_address"].get("socket_address", {})
-            found[listener["name"]] = f"{socket.get('address')}:{socket.get('port_value')}"
+            socket = listener["local_address"].get("socket_address")
+            if socket is not None:
+                found[listener["name"]] = f"{socket['address']}:{socket['port_value']}"
         return found
 
     def routes(self, host: str) -> list[str]:
@@ -100,12 +101,10 @@ class Proxy:
         """What this proxy knows of some hosts: what an expert would ask for first."""
         lines = []
         for host in hosts:
-            lines.append(f"host {host}")
-            lines += [f"  cluster  {name} ({kind})" for name, kind in self.clusters(host).items()]
-            lines += [f"  endpoint {endpoint}" for endpoint in self.endpoints(host)]
-            lines += [f"  route    {route}" for route in self.routes(host)]
-            if len(lines) == 1:
-                lines.append("  nothing: no cluster, no endpoint, no route")
+            known = [f"  cluster  {name} ({kind})" for name, kind in self.clusters(host).items()]
+            known += [f"  endpoint {endpoint}" for endpoint in self.endpoints(host)]
+            known += [f"  route    {route}" for route in self.routes(host)]
+            lines += [f"host {host}", *(known or ["  nothing: no cluster, no endpoint, no route"])]
         ports = {address.rpartition(":")[2] for address in self.listeners().values()}
         lines.append(f"listeners on ports {', '.join(sorted(ports, key=int))}; mode {self.mode()}")
         return "\n".join(lines)
