@@ -61,6 +61,8 @@ def run(pytest_arguments: tuple[str, ...], *, keep: bool, **values: Any) -> None
 
 def _pytest_command(options: Options, arguments: list[str]) -> list[str]:
     command = ["--rootdir", str(ROOT), "-c", str(ROOT / "pyproject.toml"), "--no-header"]
+    # A team's own cases may lie in a repository of their own, where our conftest.py is not.
+    command += ["-p", "egress_conformance.plugin"]
     for option in OPTIONS:
         value = getattr(options, option.name)
         if value is True:
@@ -109,6 +111,7 @@ def doctor(**values: Any) -> None:  # noqa: ANN401
     options = Options.of(values)
     findings = doctor_of.examine(
         provider=options.provider,
+        images=options.images,
         istio=options.istio,
         kubeconfig=options.kubeconfig_path,
         context=options.context,
