@@ -12,7 +12,7 @@ from egress_conformance.cluster.kind import KindProvider
 from egress_conformance.cluster.kube import Doc, Kube
 from egress_conformance.cluster.lease import RunLease
 from egress_conformance.cluster.provider import Cluster, IstioRelease, Provider
-from egress_conformance.errors import UserError
+from egress_conformance.errors import PlatformTrouble, UserError
 from egress_conformance.mesh import install
 from egress_conformance.mesh.config import OWN_NAMESPACE, MeshConfig
 from egress_conformance.mesh.manifests import ROOT, check, fill
@@ -41,6 +41,8 @@ class PlatformInfo:
     client_image: str
     may_change_mesh: bool
     prove: bool
+    istio_version: str
+    kubernetes_version: str
     release: dict[str, str | bool] | None
     images: dict[str, str]
 
@@ -165,6 +167,8 @@ class Platform:
             client_image=cluster.client_image,
             may_change_mesh=cluster.may_change_mesh,
             prove=self._prove,
+            istio_version=cluster.release.full_version if cluster.release else self._istio_version(),
+            kubernetes_version=kube.version(),
             release=_plain(cluster.release),
             images=cluster.images,
         )
@@ -185,13 +189,17 @@ class Platform:
         if release is not None and kube.get("apps/v1", "Deployment", f"istiod-{SECOND_REVISION}", "istio-system"):
             install.uninstall(self.cluster, release, SECOND_REVISION)
 
-    def istio_version(self) -> str:
+    def _istio_version(self) -> str:
         """The image tag of istiod, where Istio is somebody else's."""
         return install.installed(self.kube, self.cluster.revision) or "unknown"
 
     def escaped_packets(self) -> int | None:
-        """Packets that left the cluster since `up`; None where nobody counts."""
-        now = self.provider.escaped_packets()
+        """Packets that left the cluster since `up`; None where nobody counts, or the counter is away by now."""
+        try:
+            now = self.provider.escaped_packets()
+        except PlatformTrouble as trouble:
+            self._say(f"packets that left the cluster could not be counted: {trouble}")
+            return None
         return None if now is None or self._escaped_before is None else now - self._escaped_before
 
     def finish(self) -> None:

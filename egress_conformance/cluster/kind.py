@@ -132,7 +132,10 @@ class KindProvider:
         engine = self._engine or engine_that_answers()
         if engine is None:
             raise PlatformTrouble("container engine away", "it does not answer")
-        return sum(node.escaped_packets() for node in self._nodes(engine))
+        nodes = self._nodes(engine)
+        if not nodes:
+            raise PlatformTrouble("cluster gone", f"{self.cluster_name} has no node any more")
+        return sum(node.escaped_packets() for node in nodes)
 
     def _why_make(self, engine: Engine, base: str) -> str | None:
         """Why the cluster has to be made; None if it can be used as it is."""

@@ -28,7 +28,7 @@ class _Model(BaseModel):
 class DataPlane(_Model):
     """The proxy that was found running."""
 
-    kind: Literal["istio-proxy", "envoy"]
+    kind: Literal["istio-proxy", "envoy", "unknown"]
     version: str
 
 

@@ -65,7 +65,8 @@ def outcome(ledger: Ledger) -> str:
     ran = sum(counts[verdict] for verdict in _RAN)
     told = [f"{counts[v]} {v}" for v in (Verdict.FAILED, Verdict.INCONCLUSIVE) if counts[v]]
     if ran:
-        told.append(f"{counts[Verdict.PASSED]} of {several(ran, 'case')} passed")
+        done = "proved: they fail without their subject" if any(case.proof for case in ledger.cases) else "passed"
+        told.append(f"{counts[Verdict.PASSED]} of {several(ran, 'case')} {done}")
     else:
         told.append("no case counted for conformance was tried" if apart else "nothing was tried")
     beside = [f"{several(apart[v], 'emulated case')} {v}" for v in (Verdict.FAILED, Verdict.INCONCLUSIVE) if apart[v]]

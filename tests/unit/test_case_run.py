@@ -1,0 +1,365 @@
+"""From what pytest saw of a case to its verdict: failed is only what says something about Istio."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any, NoReturn
+
+import pytest
+
+from egress_conformance.case import Case, Mode, Requirement
+from egress_conformance.case_run import CaseRun
+from egress_conformance.cluster.kube import Refused
+from egress_conformance.errors import PlatformTrouble, Timeout, UserError
+from egress_conformance.mesh.config import MeshConfig
+from egress_conformance.mesh.proxy import Proxy
+from egress_conformance.platform import PlatformInfo
+from egress_conformance.report.ledger import DataPlane, Verdict
+from egress_conformance.traffic.client import Client
+from egress_conformance.traffic.recorder import CheckFailed, Recorder
+from egress_conformance.worker import Worker
+from egress_conformance.world.world import World
+from tests.unit.fakes import CLIENT, FakeKube, FakeWorld
+
+
+def info(**changes: Any) -> PlatformInfo:  # noqa: ANN401
+    given: dict[str, Any] = {
+        "run": "r1",
+        "provider": "kind",
+        "kubeconfig": "/nowhere",
+        "context": "c",
+        "revision": "",
+        "client_image": "client:1",
+        "may_change_mesh": True,
+        "prove": False,
+        "istio_version": "1.31.0",
+        "kubernetes_version": "v1.35.0",
+        "release": None,
+        "images": {},
+    }
+    return PlatformInfo(**{**given, **changes})
+
+
+class FakeConfig(MeshConfig):
+    """A mesh in a mode."""
+
+    def __init__(self, mode: Mode) -> None:
+        self._mode = mode
+
+    def mode(self) -> Mode:
+        return self._mode
+
+
+class FakeWorker(Worker):
+    """A worker on a platform that a test describes."""
+
+    def __init__(self, *, mode: Mode = Mode.REGISTRY_ONLY, **facts: Any) -> None:  # noqa: ANN401
+        self.info = info(**facts)
+        self.config = FakeConfig(mode)
+        self.data_plane = DataPlane(kind="envoy", version="1.39.3")
+        self.tracer = False
+        self.says: Callable[[], str] = lambda: ""
+        self.rejections = iter(range(0))
+        self.events: list[str] = []
+
+    def trouble(self) -> str:
+        return self.says()
+
+    def has_tracer(self) -> bool:
+        return self.tracer
+
+    @contextmanager
+    def hold(self, case: Case) -> Iterator[None]:
+        self.events.append(f"hold {case.mode}")
+        try:
+            yield
+        finally:
+            self.events.append("let go")
+
+    def world(self, label: str) -> World:
+        worker = self
+
+        class Forgetful(FakeWorld):
+            def forget(self) -> None:
+                worker.events.append(f"forget {label}")
+
+        return Forgetful()
+
+    def client(self, world: World, recorder: Recorder) -> Client:
+        worker = self
+
+        class Counting(Client):
+            @property
+            def proxy(self) -> Proxy:
+                stats = f"cluster_manager.cds.update_rejected: {next(worker.rejections, 0)}\n"
+                return Proxy(lambda _: stats)
+
+        return Counting(FakeKube(), "ns", CLIENT, world, recorder)
+
+    def istiod_rejections(self) -> int:
+        return 3
+
+
+CASE = Case("TST-01", "there", Mode.REGISTRY_ONLY, False, (), "this", "It MUST be so.")
+
+
+def case(**changes: Any) -> Case:  # noqa: ANN401
+    return replace(CASE, **changes)
+
+
+def phase(run: CaseRun, what: Callable[[], None], *, when: str = "call") -> None:
+    """Let pytest see this, and the run take it in."""
+    run.phase(pytest.CallInfo.from_call(what, when=when))  # type: ignore[arg-type]
+
+
+def raising(error: BaseException) -> Callable[[], NoReturn]:
+    def raise_it() -> NoReturn:
+        raise error
+
+    return raise_it
+
+
+def nothing() -> None:
+    pass
+
+
+def came_to(*errors: BaseException, says: Callable[[], str] = lambda: "") -> tuple[Verdict, str]:
+    worker = FakeWorker()
+    worker.says = says
+    run = CaseRun(CASE, worker)
+    for error in errors:
+        phase(run, raising(error))
+    return run.verdict()
+
+
+def test_a_case_that_nothing_happened_to_passed() -> None:
+    run = CaseRun(CASE, FakeWorker())
+    for when in ("setup", "call", "teardown"):
+        phase(run, nothing, when=when)
+    assert run.verdict() == (Verdict.PASSED, "")
+
+
+FAILED = {
+    "an assertion": (AssertionError("a is not b"), "a is not b"),
+    "a check, by its gist": (CheckFailed("curl: no", "the attempts"), "curl: no"),
+    "what the API server refused": (Refused(400, "admission webhook: no"), "400: admission webhook: no"),
+    "pytest.fail": (pytest.fail.Exception("DID NOT RAISE"), "DID NOT RAISE"),
+}
+
+
+@pytest.mark.parametrize(("error", "reason"), FAILED.values(), ids=FAILED)
+def test_what_fails_a_case(error: BaseException, reason: str) -> None:
+    assert came_to(error) == (Verdict.FAILED, reason)
+
+
+def test_a_case_may_fail_for_several_reasons() -> None:
+    assert came_to(AssertionError("first"), AssertionError("second")) == (Verdict.FAILED, "first\nsecond")
+
+
+INCONCLUSIVE = {
+    "trouble with the platform": (PlatformTrouble("client pod gone", "404"), "client pod gone: 404"),
+    "a wait that ran out": (
+        Timeout("the mode", 30, "mode None", "look"),
+        "timed out: waited 30 s for the mode; last seen: mode None; try: look",
+    ),
+    "a mistake in the case": (KeyError("host"), "error in the suite: KeyError: 'host'"),
+    "a value nobody thought of": (ValueError("no mode X"), "error in the suite: ValueError: no mode X"),
+    "a manifest that lacks a value": (
+        UserError("no host", "give one"),
+        "error in the suite: UserError: no host: give one",
+    ),
+}
+
+
+@pytest.mark.parametrize(("error", "reason"), INCONCLUSIVE.values(), ids=INCONCLUSIVE)
+def test_what_says_nothing_about_istio(error: BaseException, reason: str) -> None:
+    assert came_to(error) == (Verdict.INCONCLUSIVE, reason)
+
+
+def test_trouble_outweighs_a_failed_assertion_whichever_came_first() -> None:
+    trouble, failure = PlatformTrouble("API server away", "refused"), AssertionError("no answer")
+    expected = (Verdict.INCONCLUSIVE, "API server away: refused")
+    assert came_to(trouble, failure) == expected
+    assert came_to(failure, trouble) == expected
+
+
+def test_a_failure_on_a_broken_platform_says_nothing() -> None:
+    assert came_to(AssertionError("no answer"), says=lambda: "client pod not ready") == (
+        Verdict.INCONCLUSIVE,
+        "client pod not ready",
+    )
+
+
+@pytest.mark.parametrize("error", [PlatformTrouble("API server away", "refused"), Refused(404, "pods not found")])
+def test_a_failure_where_the_platform_cannot_be_asked_says_nothing(error: Exception) -> None:
+    verdict, reason = came_to(AssertionError("no answer"), says=raising(error))
+    assert (verdict, reason) == (Verdict.INCONCLUSIVE, str(error))
+
+
+def test_the_platform_is_asked_when_the_failure_happens_and_not_later() -> None:
+    worker = FakeWorker()
+    run = CaseRun(CASE, worker)
+    phase(run, raising(AssertionError("no answer")))
+    worker.says = lambda: "the pod was removed at the end"
+    assert run.verdict() == (Verdict.FAILED, "no answer")
+
+
+def test_a_case_without_a_worker_is_inconclusive() -> None:
+    run = CaseRun(CASE, None)
+    phase(run, raising(AssertionError("no worker")), when="setup")
+    assert run.verdict() == (Verdict.INCONCLUSIVE, "the worker did not come up")
+    assert run.data_plane is None
+
+
+def test_a_skipped_case_says_why() -> None:
+    run = CaseRun(CASE, FakeWorker())
+    phase(run, lambda: pytest.skip(str(Requirement.TRACER)), when="setup")
+    assert run.verdict() == (Verdict.SKIPPED, str(Requirement.TRACER))
+
+
+def test_a_skipped_case_whose_end_fails_is_no_skipped_case() -> None:
+    run = CaseRun(CASE, FakeWorker())
+    phase(run, lambda: pytest.skip("no"), when="setup")
+    phase(run, raising(AssertionError("leftover")), when="teardown")
+    assert run.verdict() == (Verdict.FAILED, "leftover")
+
+
+MISSING = {
+    "nothing": ({}, {}, ""),
+    "Istio's own build": ({"requires": (Requirement.ISTIO_PROXY,)}, {}, str(Requirement.ISTIO_PROXY)),
+    "a right": ({"requires": (Requirement.MESH_CHANGES,)}, {"may_change_mesh": False}, str(Requirement.MESH_CHANGES)),
+    "the right to flip the mode": ({"flips": True}, {"may_change_mesh": False}, str(Requirement.MESH_CHANGES)),
+    "the right to set its mode": (
+        {"mode": Mode.ALLOW_ANY},
+        {"may_change_mesh": False},
+        str(Requirement.MESH_CHANGES),
+    ),
+    "no right, as the mesh is in its mode": ({}, {"may_change_mesh": False}, ""),
+    "a right that is given": ({"flips": True, "mode": Mode.ALLOW_ANY}, {}, ""),
+    "an Istio to install": ({"requires": (Requirement.INSTALL,)}, {}, str(Requirement.INSTALL)),
+    "a tracer": ({"requires": (Requirement.TRACER,)}, {}, str(Requirement.TRACER)),
+    "several things: the first is named": (
+        {"requires": (Requirement.INSTALL, Requirement.TRACER)},
+        {},
+        str(Requirement.INSTALL),
+    ),
+}
+
+
+@pytest.mark.parametrize(("declared", "facts", "reason"), MISSING.values(), ids=MISSING)
+def test_what_a_case_lacks(declared: dict[str, Any], facts: dict[str, Any], reason: str) -> None:
+    assert CaseRun(case(**declared), FakeWorker(**facts)).missing() == reason
+
+
+def test_what_is_there_is_not_missing() -> None:
+    release = {"version": "1.31", "full_version": "1.31.0", "istioctl": "/x", "hub": "h", "tag": "t"}
+    worker = FakeWorker(release={**release, "upstream_envoy": False})
+    worker.data_plane = DataPlane(kind="istio-proxy", version="1.39.3")
+    worker.tracer = True
+    assert CaseRun(case(requires=tuple(Requirement)), worker).missing() == ""
+
+
+def test_a_case_holds_the_mesh_and_leaves_nothing() -> None:
+    worker = FakeWorker()
+    run = CaseRun(CASE, worker)
+    with run.in_place():
+        worker.events.append("the case")
+        assert run.world.servers
+        assert run.client.address == CLIENT
+    assert worker.events == ["hold REGISTRY_ONLY", "the case", "forget TST-01", "let go"]
+
+
+def test_a_rejected_configuration_fails_the_case_even_so_nothing_is_left() -> None:
+    worker = FakeWorker()
+    worker.rejections = iter((2, 3))
+    run = CaseRun(CASE, worker)
+    with (
+        pytest.raises(
+            AssertionError, match=r"rejected while the case ran: \{'cluster_manager.cds.update_rejected': 1\}"
+        ),
+        run.in_place(),
+    ):
+        pass
+    assert worker.events[1:] == ["forget TST-01", "let go"]
+
+
+def test_counters_that_began_anew_are_no_rejection() -> None:
+    worker = FakeWorker()
+    worker.rejections = iter((2, 0))
+    with CaseRun(CASE, worker).in_place():
+        pass
+
+
+def test_a_record_tells_the_whole_case() -> None:
+    run = CaseRun(CASE, FakeWorker())
+    run.recorder.observations["keys"] = ["a"]
+    run.recorder.applied.append("kind: X")
+    run.recorder.emulated = True
+    phase(run, nothing)
+    record = run.record("area")
+    assert (record.id, record.area, record.title, record.statement) == ("TST-01", "area", "this", "It MUST be so.")
+    assert (record.source, record.verdict, record.reason, record.emulated) == ("there", Verdict.PASSED, "", True)
+    assert (record.observations, record.applied, record.proof) == ({"keys": ["a"]}, ["kind: X"], None)
+    assert record.seconds >= 0
+
+
+def test_a_reason_is_plain_text() -> None:
+    run = CaseRun(CASE, FakeWorker())
+    phase(run, raising(AssertionError("\x1b[31ma\x1b[0m is not b")))
+    assert run.record("area").reason == "a is not b"
+
+
+def test_a_failed_case_is_explained_with_all_there_is() -> None:
+    run = CaseRun(CASE, FakeWorker())
+    run.recorder.evidence["the proxy's view"] = "host a.test\n"
+    run.recorder.applied.append("# a.yaml\nkind: X\n")
+    phase(run, raising(CheckFailed("curl: no", "the attempts")))
+    assert run.explain() == (
+        "TST-01 failed: It MUST be so.\n\ncurl: no\nthe attempts\n\nthe proxy's view:\nhost a.test\n\n"
+        "applied:\n# a.yaml\nkind: X\n\nsource: there"
+    )
+
+
+def test_a_mistake_in_the_suite_is_explained_with_where_it_is() -> None:
+    run = CaseRun(CASE, FakeWorker())
+    phase(run, raising(KeyError("host")))
+    assert run.explain().startswith("TST-01 inconclusive: It MUST be so.\n\nerror in the suite: KeyError: 'host'\n")
+    assert "raise_it" in run.explain()
+
+
+def proving(error: BaseException | None = None, *, in_subject: bool = True) -> CaseRun:
+    run = CaseRun(CASE, FakeWorker(prove=True))
+    run.recorder.failed_in_subject = in_subject
+    phase(run, nothing if error is None else raising(error))
+    return run
+
+
+def test_a_case_that_fails_without_its_subject_is_proved() -> None:
+    run = proving(CheckFailed("curl: the status is 502", "the attempts"))
+    assert run.verdict() == (Verdict.PASSED, "")
+    record = run.record("area")
+    assert record.proof == "proved"
+    assert record.observations == {"with its subject withheld": "curl: the status is 502"}
+
+
+def test_a_case_that_passes_without_its_subject_proves_nothing() -> None:
+    run = proving(in_subject=False)
+    assert run.verdict() == (
+        Verdict.FAILED,
+        "unproved: it passed with its subject withheld, so it proves nothing",
+    )
+    assert run.record("area").proof == "unproved"
+
+
+def test_a_case_whose_control_failed_is_not_proved_by_that() -> None:
+    run = proving(AssertionError("no"), in_subject=False)
+    verdict, reason = run.verdict()
+    assert verdict == Verdict.INCONCLUSIVE
+    assert reason == "its control failed before the subject could be withheld: no"
+    assert run.record("area").proof is None
+
+
+def test_nor_is_a_case_that_the_platform_failed() -> None:
+    run = proving(PlatformTrouble("exec broke off", "x"))
+    assert run.verdict() == (Verdict.INCONCLUSIVE, "exec broke off: x")
+    assert run.record("area").proof is None
