@@ -214,16 +214,18 @@ def test_test_runs_its_stages_in_order(ready: Project) -> None:
         "ruff format --check .",
         "mypy ",
         "pytest tests/unit",
+        "egress-conformance up",
         "pytest tests/cluster",
         "egress-conformance run -m article",
     ]
     assert re.search(r"=== unit tests \(at \d+ s\): pytest tests/unit", done.stdout)
-    assert [line.split("  ")[0] for line in done.stdout.splitlines()[-8:]] == [
+    assert [line.split("  ")[0] for line in done.stdout.splitlines()[-9:]] == [
         "Python environment",
         "lint",
         "format",
         "types",
         "unit tests",
+        "images and cluster",
         "cluster tests",
         "the article's behaviours",
         "total",
