@@ -177,7 +177,12 @@ class Platform:
         """Put back what runs that did not end properly left. The lease is ours: nobody else is at work."""
         if config.restore():
             self._say("mesh config restored to what it was before that run")
-        left = [item["metadata"]["name"] for item in kube.find("v1", "Namespace", labels=f"{MANAGED},{OWNER_LABEL}")]
+        left = [
+            item["metadata"]["name"]
+            for item in kube.find("v1", "Namespace", labels=f"{MANAGED},{OWNER_LABEL}")
+            # One that is on its way out was removed by its own run; that takes a moment.
+            if item["status"].get("phase") != "Terminating"
+        ]
         if left:
             self._say(f"removing what an earlier run left: namespaces {', '.join(left)}")
         for name in left:
