@@ -16,7 +16,9 @@ stats() { curl -sS --max-time 5 "$admin/stats?filter=$filter" | b64; }
 
 printf 'ready\t%s\t%s\n' "$(now)" "$(stats)"
 n=0 command=
-while ((SECONDS < lifetime)); do
+# not by SECONDS, which counts how often the clock passes a full second and so may end up to a second early
+end_of_time=$(($(now) + lifetime * 1000000))
+while (($(now) < end_of_time)); do
   n=$((n + 1)) nonce=$prefix-$((n))
   : >"$folder/headers" && : >"$folder/body" && : >"$folder/out"
   start=$(now)
