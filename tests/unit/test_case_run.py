@@ -34,8 +34,6 @@ def info(**changes: Any) -> PlatformInfo:  # noqa: ANN401
         "prove": False,
         "istio_version": "1.31.0",
         "kubernetes_version": "v1.35.0",
-        "istio_version": "1.31.0",
-        "kubernetes_version": "v1.35.0",
         "release": None,
         "images": {},
     }
