@@ -256,6 +256,9 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         return
     if run_report.is_up:
         code = run_report.write()
+        if code == ExitCode.PASSED and session.exitstatus == pytest.ExitCode.TESTS_FAILED:
+            # What failed is no case, or its worker crashed: the ledger does not know of it.
+            code = ExitCode.INCONCLUSIVE
         if session.exitstatus in {pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED}:
             session.exitstatus = code
     elif session.exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED:
