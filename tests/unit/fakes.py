@@ -148,6 +148,9 @@ class FakeKube(Kube):
         if what in self.refuses:
             raise self.refuses[what]
 
+    def close(self) -> None:
+        self.did.append("close")
+
     def get(self, api_version: str, kind: str, name: str, namespace: str | None = None) -> Doc | None:
         return copy.deepcopy(self.objects.get((kind, namespace or "", name)))
 
