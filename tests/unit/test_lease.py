@@ -7,14 +7,20 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from egress_conformance import platform as platform_module
 from egress_conformance.cluster import lease as lease_module
 from egress_conformance.cluster.kube import Doc, Refused
 from egress_conformance.cluster.lease import RunLease
+from egress_conformance.cluster.provider import Cluster
 from egress_conformance.errors import PlatformTrouble, UserError
+from egress_conformance.mesh.config import OWN_NAMESPACE
+from egress_conformance.options import Options
+from egress_conformance.platform import Platform
 from tests.unit.fakes import FakeKube
 
 PATH = "/apis/coordination.k8s.io/v1/namespaces/ns/leases"
@@ -55,7 +61,10 @@ class LeaseKube(FakeKube):
             raise Refused(409, "the object has been modified")
         return self._keep(doc)
 
-    def hold(self, holder: str, *, seconds_ago: float = 0) -> None:
+    def _exists(self, _: Doc) -> Doc:
+        raise Refused(409, 'leases "run" already exists')
+
+    def hold(self, holder: str, *, seconds_ago: float = 0, namespace: str = "ns") -> None:
         """Let somebody hold the lease."""
         renewed = datetime.datetime.now(datetime.UTC) - datetime.timedelta(seconds=seconds_ago)
         spec = {
@@ -63,7 +72,7 @@ class LeaseKube(FakeKube):
             "leaseDurationSeconds": 30,
             "renewTime": renewed.strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
         }
-        metadata = {"name": "run", "namespace": "ns"}
+        metadata = {"name": "run", "namespace": namespace}
         self._keep({"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": metadata, "spec": spec})
 
     def holder(self) -> str | None:
@@ -245,3 +254,42 @@ def test_what_another_run_took_meanwhile_is_neither_renewed_nor_given_back(kube:
     kube.hold("other 4711 elsewhere")
     lease.release()
     assert kube.holder() == "other 4711 elsewhere"
+
+
+class Nowhere:
+    """A provider whose cluster is there."""
+
+    name = "existing"
+
+    def up(self) -> Cluster:
+        return Cluster(Path("/nowhere"), "c", "client:1", "world:1", {}, release=None)
+
+    def down(self) -> None:
+        raise AssertionError("nobody asked for that")
+
+    def escaped_packets(self) -> int | None:
+        return None
+
+
+def test_a_run_that_finds_the_cluster_taken_leaves_the_other_run_in_peace(
+    kube: LeaseKube, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = {"name": OWN_NAMESPACE, "labels": {"app.kubernetes.io/managed-by": "istio-egress-conformance"}}
+    secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "world-ca", "namespace": OWN_NAMESPACE}}
+    saved = {"apiVersion": "v1", "kind": "ConfigMap", "data": {"name": "istio", "mesh": "x"}}
+    kube.add(
+        {"apiVersion": "v1", "kind": "Namespace", "metadata": own, "status": {"phase": "Active"}},
+        secret,
+        {**saved, "metadata": {"name": "saved-mesh-config", "namespace": OWN_NAMESPACE}},
+    )
+    kube.hold("other 4711 elsewhere", namespace=OWN_NAMESPACE)
+    kube.raws[f"POST {PATH.replace('/ns/', f'/{OWN_NAMESPACE}/')}"] = kube._exists
+    monkeypatch.setattr(platform_module, "make_provider", lambda _: Nowhere())
+    monkeypatch.setattr(platform_module, "Kube", lambda *_: kube)
+    platform = Platform(Options(), lambda line: pytest.fail(f"nothing is to be said, but: {line}"))
+    with pytest.raises(UserError, match="another run is using this cluster"):
+        platform.up()
+    assert not platform.taken
+    platform.finish()
+    assert kube.did == ["close"]
+    assert ("Lease", OWN_NAMESPACE, "run") in kube.objects
