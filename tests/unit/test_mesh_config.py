@@ -1,13 +1,17 @@
-"""ConfigMap istio: changed the way a person does it, and put back byte for byte."""
+"""ConfigMap istio: changed the way a person does it, put back byte for byte, and shared between workers."""
 
 import hashlib
+import threading
+from pathlib import Path
 
 import pytest
+from filelock import ReadWriteLock
 
 from egress_conformance.case import Mode
 from egress_conformance.cluster.kube import Doc, Refused
 from egress_conformance.errors import PlatformTrouble, UserError
 from egress_conformance.mesh.config import MeshConfig
+from egress_conformance.worker import ModeLease
 from tests.unit.fakes import FakeKube
 
 # Comments, order, quotes, blanks and no line end: nothing of it may be lost.
@@ -138,3 +142,76 @@ def test_without_istio_the_user_is_told(docs: list[Doc]) -> None:
 def test_the_digest_is_of_the_text() -> None:
     config = MeshConfig(FakeKube().add(config_map()))
     assert config.digest() == hashlib.sha256(ORIGINAL.encode()).hexdigest()
+
+
+@pytest.fixture
+def lock(tmp_path: Path) -> Path:
+    return tmp_path / "mode.lock"
+
+
+def share(config: MeshConfig, lock: Path) -> ModeLease:
+    """What a worker has, each in a process of its own: within one process the lock is one and the same."""
+    lease = ModeLease(config, lock)
+    lease._lock = ReadWriteLock(str(lock), is_singleton=False)
+    return lease
+
+
+def test_the_mesh_is_held_in_a_mode_and_left_alone_if_it_is_in_it(lock: Path) -> None:
+    kube = FakeKube().add(config_map())
+    config = MeshConfig(kube)
+    for alone in (False, True):
+        with share(config, lock).hold(Mode.ALLOW_ANY, alone=alone):
+            assert config.mode() == Mode.ALLOW_ANY
+    assert kube.did == []
+    for alone in (False, True):
+        with share(config, lock).hold(Mode.REGISTRY_ONLY, alone=alone):
+            assert config.mode() == Mode.REGISTRY_ONLY
+    assert kube.did.count("patch ConfigMap istio-system/istio") == 1
+
+
+def test_many_hold_the_mesh_in_one_mode_but_who_flips_it_is_alone(lock: Path) -> None:
+    config = MeshConfig(FakeKube().add(config_map()))
+    flipping = threading.Event()
+
+    def flip() -> None:
+        with share(config, lock).hold(Mode.ALLOW_ANY, alone=True):
+            flipping.set()
+
+    flipper = threading.Thread(target=flip)
+    with share(config, lock).hold(Mode.ALLOW_ANY, alone=False):
+        with share(config, lock).hold(Mode.ALLOW_ANY, alone=False):
+            flipper.start()
+            assert not flipping.wait(0.1)
+        assert not flipping.wait(0.1)
+    assert flipping.wait(5)
+    flipper.join()
+
+
+def test_who_needs_another_mode_waits_until_nobody_needs_this_one(lock: Path) -> None:
+    config = MeshConfig(FakeKube().add(config_map()))
+    holding = threading.Event()
+    let_go = threading.Event()
+
+    def hold() -> None:
+        with share(config, lock).hold(Mode.REGISTRY_ONLY, alone=False):
+            holding.set()
+            let_go.wait(5)
+
+    other = threading.Thread(target=hold)
+    with share(config, lock).hold(Mode.ALLOW_ANY, alone=False):
+        other.start()
+        assert not holding.wait(0.1)
+        assert config.mode() == Mode.ALLOW_ANY
+    assert holding.wait(5)
+    assert config.parsed()["outboundTrafficPolicy"] == {"mode": "REGISTRY_ONLY"}
+    let_go.set()
+    other.join()
+
+
+def test_a_case_that_fails_lets_the_mesh_go(lock: Path) -> None:
+    config = MeshConfig(FakeKube().add(config_map()))
+    for alone in (False, True):
+        with pytest.raises(AssertionError), share(config, lock).hold(Mode.ALLOW_ANY, alone=alone):
+            raise AssertionError
+    with share(config, lock).hold(Mode.REGISTRY_ONLY, alone=True):
+        pass
