@@ -64,7 +64,9 @@ ensure_venv() { # arguments of the script
     if ! is_python_311 "$VENV/bin/python"; then
       "$python" -m venv --clear "$VENV" || die "$python -m venv failed" "see above"
     fi
-    if ! venv_pip --require-hashes --requirement "$ROOT/requirements.lock" ||
+    # The lock is complete: without --no-deps pip looks for dependencies all the same, and older ones then refuse the
+    # lock as soon as a newer version of one that is required with an extra (coverage[toml]) is published.
+    if ! venv_pip --require-hashes --no-deps --requirement "$ROOT/requirements.lock" ||
       ! venv_pip --no-deps --no-build-isolation --editable "$ROOT"; then
       die "pip could not make the Python environment" \
         "see above; does pip need a proxy or a package index of yours?"

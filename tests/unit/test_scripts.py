@@ -102,7 +102,7 @@ def test_first_start_installs_the_locked_packages_with_hashes(project: Project) 
     assert "Installing the locked Python packages" in done.stderr
     pip = [line.split("--no-input ")[1] for line in project.asked() if "-m pip" in line]
     assert pip == [
-        f"--require-hashes --requirement {project.root}/requirements.lock",
+        f"--require-hashes --no-deps --requirement {project.root}/requirements.lock",
         f"--no-deps --no-build-isolation --editable {project.root}",
     ]
 
