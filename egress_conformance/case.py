@@ -2,12 +2,14 @@
 
 import inspect
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TypeVar
 
 import pytest
+
+from egress_conformance.versions import Version
 
 Function = TypeVar("Function", bound=Callable[..., None])
 
@@ -17,6 +19,12 @@ class Mode(StrEnum):
 
     ALLOW_ANY = "ALLOW_ANY"
     REGISTRY_ONLY = "REGISTRY_ONLY"
+    ALLOW_ANY_DYNAMIC_DNS = "ALLOW_ANY_DYNAMIC_DNS"
+
+    @property
+    def other(self) -> "Mode":
+        """The opposite."""
+        return Mode.ALLOW_ANY if self is Mode.REGISTRY_ONLY else Mode.REGISTRY_ONLY
 
 
 class Requirement(StrEnum):
@@ -26,6 +34,8 @@ class Requirement(StrEnum):
     MESH_CHANGES = "needs mesh-wide changes: pass --allow-mesh-changes"
     INSTALL = "needs to install a second Istio revision; only a cluster of the suite's own allows it"
     TRACER = "needs the tracing provider the suite's install configures; this mesh has none of that name"
+    EGRESS_GATEWAY = "needs an egress gateway: a ready pod with the label istio=egressgateway in istio-system"
+    ADMISSION = "needs the admission of this Istio alone; another revision's webhook votes here too"
 
 
 @dataclass(frozen=True)
@@ -40,6 +50,11 @@ class Case:
         requires: what else it needs.
         title: a few words, from the function's name.
         statement: the MUST sentence, from the docstring.
+        since: the first Istio version that promises it; "" for all.
+        until: the last Istio version that does; "" for all.
+        by_version: what is expected, by the first Istio version that does so; {} where it does not depend on it.
+        subject_is_mode: what the case is about is the mode itself: withheld, the mesh is in the other one.
+        unprovable: why the case cannot be shown to fail with its subject withheld; "" if it can.
     """
 
     id: str
@@ -49,6 +64,32 @@ class Case:
     requires: tuple[Requirement, ...]
     title: str
     statement: str
+    since: str = ""
+    until: str = ""
+    by_version: Mapping[str, object] = field(default_factory=dict)
+    subject_is_mode: bool = False
+    unprovable: str = ""
+
+    def out_of_range(self, istio: str) -> str:
+        """Why the case says nothing of a version of Istio; "" if it does."""
+        version = Version.of(istio)
+        if self.since and not version >= Version.of(self.since):
+            return f"promised since Istio {self.since}; this is {istio}"
+        if self.until and not version.within(self.until):
+            return f"promised until Istio {self.until}; this is {istio}"
+        return ""
+
+    def expected(self, istio: str) -> object:
+        """What a version of Istio is expected to do, of `by_version`.
+
+        Raises:
+            KeyError: the table begins with a later version.
+        """
+        version = Version.of(istio)
+        firsts = [first for first in self.by_version if version >= Version.of(first)]
+        if not firsts:
+            raise KeyError(f"{self.id} says nothing of Istio {istio}: its table begins later")
+        return self.by_version[max(firsts, key=Version.of)]
 
 
 _ID = re.compile(r"[A-Z]{3,4}-[0-9]{2}[a-z]?")
@@ -62,6 +103,11 @@ def case(
     flips: bool = False,
     requires: tuple[Requirement, ...] = (),
     article: bool = False,
+    since: str = "",
+    until: str = "",
+    by_version: Mapping[str, object] | None = None,
+    subject_is_mode: bool = False,
+    unprovable: str = "",
 ) -> Callable[[Function], Function]:
     """Make a pytest function a case.
 
@@ -72,6 +118,11 @@ def case(
         flips: the case changes the mode itself (`mesh.outbound_traffic_policy`).
         requires: what it needs beyond a mesh.
         article: the article that started this project shows it (`-m article`).
+        since: the first Istio version that promises it, e.g. ``1.30`` or ``1.30.3``; on earlier ones it is skipped.
+        until: the last that does, e.g. ``1.29``; on later ones it is skipped.
+        by_version: what is expected (fixture `expected`), by the first Istio version that does so.
+        subject_is_mode: the case is about the mode it runs in: to prove it, it runs in the other one.
+        unprovable: why `--prove` cannot make it fail; a handful at most.
 
     Raises:
         ValueError: the id is malformed, or the function has no MUST sentence.
@@ -91,6 +142,11 @@ def case(
             requires=requires,
             title=function.__name__.removeprefix("test_").replace("_", " "),
             statement=" ".join(sentence.split()),
+            since=since,
+            until=until,
+            by_version=by_version or {},
+            subject_is_mode=subject_is_mode,
+            unprovable=unprovable,
         )
         pytest.mark.case(declared)(function)
         if article:

@@ -19,6 +19,8 @@ from egress_conformance.traffic.recorder import CheckFailed, Recorder
 from egress_conformance.worker import Worker
 from egress_conformance.world.world import World
 
+NOT_PROVABLE = "not provable"
+
 
 class CaseRun:
     """One case under way.
@@ -30,7 +32,9 @@ class CaseRun:
 
     def __init__(self, case: Case, worker: Worker | None) -> None:
         self.case = case
-        self.recorder = Recorder(withheld=worker is not None and worker.info.prove)
+        self.recorder = Recorder()
+        if worker is not None:
+            self.recorder.withheld, self.recorder.seconds = worker.info.prove, worker.info.deadline
         self._worker = worker
         self._errors: list[pytest.ExceptionInfo[BaseException]] = []
         self._seconds = 0.0
@@ -52,7 +56,13 @@ class CaseRun:
             Requirement.MESH_CHANGES: lambda: worker.info.may_change_mesh,
             Requirement.INSTALL: lambda: worker.info.release is not None,
             Requirement.TRACER: worker.has_tracer,
+            Requirement.EGRESS_GATEWAY: lambda: worker.egress_gateway() is not None,
+            Requirement.ADMISSION: worker.votes_alone,
         }
+        if worker.info.prove and self.case.unprovable:
+            return f"{NOT_PROVABLE}: {self.case.unprovable}"
+        if outside := self.case.out_of_range(worker.info.istio_version):
+            return outside
         needs = list(self.case.requires)
         if self.case.flips or (not worker.info.may_change_mesh and worker.config.mode() != self.case.mode):
             needs.append(Requirement.MESH_CHANGES)
@@ -66,12 +76,15 @@ class CaseRun:
             AssertionError: a proxy rejected configuration meanwhile.
         """
         worker = self.worker
+        worker.make_ready()
         with ExitStack() as stack:
-            stack.enter_context(worker.hold(self.case))
+            stack.enter_context(worker.hold(self._mode, alone=self.case.flips))
             self.world = worker.world(self.case.id)
             stack.callback(self.world.forget)
             self.client = worker.client(self.world, self.recorder)
             before = self._rejections()
+            if self.case.subject_is_mode:
+                stack.enter_context(self.recorder.subject_throughout())
             yield
             rejected = {name: count - before[name] for name, count in self._rejections().items()}
             risen = {name: count for name, count in rejected.items() if count > 0}
@@ -80,11 +93,27 @@ class CaseRun:
     world: World
     client: Client
 
+    @property
+    def _mode(self) -> Mode:
+        """The mode the case runs in: the other one where the mode is its subject and is withheld."""
+        if self.recorder.withheld and self.case.subject_is_mode:
+            return self.case.mode.other
+        return self.case.mode
+
     def _rejections(self) -> dict[str, int]:
         return {
             **self.client.proxy.rejections(),
             "istiod pilot_total_xds_rejects": self.worker.istiod_rejections(),
         }
+
+    def further_client(self, patch: Path | None, *, elsewhere: bool) -> Client:
+        """A further client, laid out by a manifest of the case, or in another namespace."""
+        return self.worker.client(self.world, self.recorder, patch=patch, elsewhere=elsewhere)
+
+    @property
+    def expected(self) -> object:
+        """What this version of Istio is expected to do, from the table of the case."""
+        return self.case.expected(self.worker.info.istio_version)
 
     def mesh(self, manifests: Path) -> Mesh:
         """The mesh, with manifests named from this folder."""
@@ -106,6 +135,8 @@ class CaseRun:
             return
         if not self._errors:
             self._trouble = self._look_for_trouble()
+        if call.when == "call" and self.case.subject_is_mode and call.excinfo.errisinstance(AssertionError):
+            self.recorder.failed_in_subject = True
         self._errors.append(call.excinfo)
 
     @property
@@ -125,10 +156,12 @@ class CaseRun:
         return Verdict.PASSED, ""
 
     @property
-    def _proof(self) -> Literal["proved", "unproved"] | None:
+    def _proof(self) -> Literal["proved", "unproved", "not_provable"] | None:
         """What a run with the subject withheld shows of the case."""
         if not self.recorder.withheld:
             return None
+        if self._skipped.startswith(NOT_PROVABLE):
+            return "not_provable"
         verdict, _ = self.verdict()
         return "proved" if verdict == Verdict.PASSED else "unproved" if verdict == Verdict.FAILED else None
 

@@ -59,6 +59,15 @@ def run(pytest_arguments: tuple[str, ...], *, keep: bool, **values: Any) -> None
     sys.exit(pytest.main(_pytest_command(Options.of(values), list(pytest_arguments))))
 
 
+@cli.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": True})
+@_with_options
+@click.argument("pytest_arguments", nargs=-1, type=click.UNPROCESSED)
+def prove(pytest_arguments: tuple[str, ...], **values: Any) -> None:  # noqa: ANN401
+    """Run each case with its subject withheld: one that does not fail proves nothing. The same as `run --prove`."""
+    options = Options.of({**values, "prove": True})
+    sys.exit(pytest.main(_pytest_command(options, list(pytest_arguments))))
+
+
 def _pytest_command(options: Options, arguments: list[str]) -> list[str]:
     command = ["--rootdir", str(ROOT), "-c", str(ROOT / "pyproject.toml"), "--no-header"]
     # A team's own cases may lie in a repository of their own, where our conftest.py is not.

@@ -4,6 +4,8 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from egress_conformance.errors import UserError
+
 
 @dataclass(frozen=True)
 class Option:
@@ -39,6 +41,8 @@ OPTIONS = (
         "auto",
     ),
     Option("--prove", "run each case with its subject withheld: it must fail, or it proves nothing", default=False),
+    Option("--deadline", "seconds a check may take to converge", default="30", metavar="SECONDS"),
+    Option("--wait", "wait for another run on the cluster to end (default: end with exit code 3)", default=False),
     Option("--fresh", "kind: make the cluster anew", default=False),
     Option(
         "--down",
@@ -67,6 +71,8 @@ class Options:
     provider: str = "kind"
     images: str = "auto"
     prove: bool = False
+    deadline: str = "30"
+    wait: bool = False
     fresh: bool = False
     down: bool = False
     no_install: bool = False
@@ -81,6 +87,17 @@ class Options:
     def of(cls, values: dict[str, Any]) -> "Options":
         """Options from parsed arguments."""
         return cls(**{field.name: values[field.name] for field in fields(cls)})
+
+    @property
+    def deadline_seconds(self) -> int:
+        """How long a check may take to converge.
+
+        Raises:
+            UserError: that is no sensible number.
+        """
+        if not self.deadline.isdecimal() or not 1 <= int(self.deadline) <= 600:
+            raise UserError(f"--deadline {self.deadline} is no number of seconds from 1 to 600", "leave it out for 30")
+        return int(self.deadline)
 
     @property
     def kubeconfig_path(self) -> Path | None:

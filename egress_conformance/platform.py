@@ -26,6 +26,12 @@ MANAGED = "app.kubernetes.io/managed-by=istio-egress-conformance"
 SECOND_REVISION = "egress-second"
 """Revision of a second Istio that a case installs; found after a crash by this name."""
 
+WAIT_SECONDS = 3600
+"""How long `--wait` waits for another run to end."""
+
+_INSTALLED = "installed-istio"
+"""ConfigMap that says what the suite's own install was made of, so that a changed profile is installed anew."""
+
 Say = Callable[[str], None]
 
 
@@ -39,8 +45,10 @@ class PlatformInfo:
     context: str
     revision: str
     client_image: str
+    world_image: str
     may_change_mesh: bool
     prove: bool
+    deadline: int
     istio_version: str
     kubernetes_version: str
     release: dict[str, str | bool] | None
@@ -65,7 +73,7 @@ class PlatformInfo:
             kubeconfig=Path(self.kubeconfig),
             context=self.context,
             client_image=self.client_image,
-            world_image="",
+            world_image=self.world_image,
             images=self.images,
             release=self.istio_release(),
             revision=self.revision,
@@ -105,7 +113,7 @@ class Platform:
     def __init__(self, options: Options, say: Say) -> None:
         self.provider = make_provider(options)
         self._say = say
-        self._prove = options.prove
+        self._options = options
         self.run = f"r{secrets.token_hex(3)}"  # a letter first: YAML must not take it for a number
         self._cluster: Cluster | None = None
         self._kube: Kube | None = None
@@ -144,7 +152,7 @@ class Platform:
         kube = self.kube
         _make_namespace(kube)
         lease = RunLease(kube, OWN_NAMESPACE, self.run)
-        crashed = lease.take()
+        crashed = self._take(lease)
         # Only now: a run that was refused must put nothing back, it would pull the mesh from under the other one.
         self._lease = lease
         if crashed:
@@ -152,9 +160,8 @@ class Platform:
         config = MeshConfig(kube, cluster.revision)
         self._mend(kube, config)
         make_world(kube, OWN_NAMESPACE, cluster.world_image)
-        if cluster.release is not None and install.installed(kube, cluster.revision) != cluster.release.tag:
-            self._say(f"installing Istio {cluster.release.full_version}")
-            install.install(cluster, cluster.release, revision=cluster.revision)
+        if cluster.release is not None:
+            self._install(kube, cluster.release)
         self.mesh_config_digest = config.digest()
         wait_for_pods(kube, OWN_NAMESPACE, "app=world")
         self._escaped_before = self.provider.escaped_packets()
@@ -165,13 +172,45 @@ class Platform:
             context=cluster.context,
             revision=cluster.revision,
             client_image=cluster.client_image,
+            world_image=cluster.world_image,
             may_change_mesh=cluster.may_change_mesh,
-            prove=self._prove,
+            prove=self._options.prove,
+            deadline=self._options.deadline_seconds,
             istio_version=cluster.release.full_version if cluster.release else self._istio_version(),
             kubernetes_version=kube.version(),
             release=_plain(cluster.release),
             images=cluster.images,
         )
+
+    def _install(self, kube: Kube, release: IstioRelease) -> None:
+        """Have Istio installed as the suite's profile is now."""
+        wanted = install.wanted(release)
+        mark = kube.get("v1", "ConfigMap", _INSTALLED, OWN_NAMESPACE) or {"data": {}}
+        there = install.installed(kube) == release.tag
+        if there and mark["data"].get("digest") == wanted:
+            return
+        self._say(f"installing Istio {release.full_version}")
+        install.install(self.cluster, release)
+        metadata = {"name": _INSTALLED, "namespace": OWN_NAMESPACE}
+        kube.apply({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {"digest": wanted}})
+
+    def _take(self, lease: RunLease) -> str | None:
+        if not self._options.wait:
+            return lease.take()
+        last = ""
+
+        def look() -> tuple[str | None] | None:
+            nonlocal last
+            try:
+                return (lease.take(),)
+            except UserError as error:
+                if error.problem != last:
+                    self._say(f"waiting: {error.problem}")
+                last = error.problem
+                return None
+
+        hint = "egress-conformance status"
+        return wait_for("the cluster to be free", look, seconds=WAIT_SECONDS, hint=hint, every=1, seen=lambda: last)[0]
 
     def _mend(self, kube: Kube, config: MeshConfig) -> None:
         """Put back what runs that did not end properly left. The lease is ours: nobody else is at work."""

@@ -17,6 +17,7 @@ from rich.console import Console
 from egress_conformance.case import Case, Mode
 from egress_conformance.case_run import CaseRun
 from egress_conformance.errors import ExitCode, PlatformTrouble, UserError
+from egress_conformance.mesh.gateway import Gateway
 from egress_conformance.mesh.mesh import Mesh
 from egress_conformance.options import OPTIONS, Options
 from egress_conformance.platform import PlatformInfo
@@ -158,6 +159,32 @@ def world(_case_run: CaseRun) -> World:
 def client(_case_run: CaseRun) -> Client:
     """The pod in the mesh that sends requests: `client.get(url)`, `client.tcp(address, port)`, `client.proxy`."""
     return _case_run.client
+
+
+@pytest.fixture
+def clients(_case_run: CaseRun, request: pytest.FixtureRequest) -> Callable[..., Client]:
+    """Further clients: `clients("area/patch.yaml")`, laid over the client's own manifest; `clients(elsewhere=True)`."""
+
+    def further(patch: str | None = None, *, elsewhere: bool = False) -> Client:
+        path = _manifests(request.node.path) / patch if patch else None
+        return _case_run.further_client(path, elsewhere=elsewhere)
+
+    return further
+
+
+@pytest.fixture
+def expected(_case_run: CaseRun) -> object:
+    """What this version of Istio is expected to do, of `@case(..., by_version={...})`."""
+    return _case_run.expected
+
+
+@pytest.fixture
+def egress_gateway(_case_run: CaseRun) -> Gateway:
+    """The mesh's egress gateway; the case declares `requires=(Requirement.EGRESS_GATEWAY,)`."""
+    gateway = _case_run.worker.egress_gateway()
+    if gateway is None:
+        raise PlatformTrouble("egress gateway gone", "it was there when the case began")
+    return gateway
 
 
 @pytest.fixture

@@ -3,25 +3,30 @@
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 from filelock import ReadWriteLock
 
 from egress_conformance.case import Case, Mode
-from egress_conformance.cluster.kube import Doc, Kube
+from egress_conformance.cluster.kube import Kube, Refused
 from egress_conformance.errors import PlatformTrouble
 from egress_conformance.mesh import install
 from egress_conformance.mesh.config import ISTIO_NAMESPACE, OWN_NAMESPACE, MeshConfig
-from egress_conformance.mesh.manifests import ROOT, fill
+from egress_conformance.mesh.gateway import Gateway
 from egress_conformance.mesh.mesh import Mesh
 from egress_conformance.mesh.proxy import Proxy
 from egress_conformance.platform import SECOND_REVISION, PlatformInfo
 from egress_conformance.report.ledger import DataPlane
 from egress_conformance.traffic.client import Client
+from egress_conformance.traffic.pods import ClientPods, Pod
 from egress_conformance.traffic.recorder import Recorder
-from egress_conformance.world.pods import is_ready, wait_for_pods
-from egress_conformance.world.world import Server, World, find_servers
+from egress_conformance.waiting import wait_for
+from egress_conformance.world.outside import Outside
+from egress_conformance.world.pods import is_ready, pod_states
+from egress_conformance.world.world import World
+
+READY_SECONDS = 120
+"""How long client and world may take to be ready again after something broke under the last case."""
 
 TRACER = "egress-conformance-zipkin"
 """Name of the tracing provider in the suite's Istio profile."""
@@ -58,12 +63,6 @@ class ModeLease:
             self._config.set_mode(mode)
 
 
-@dataclass(frozen=True)
-class _Pod:
-    namespace: str
-    address: str
-
-
 class Worker:
     """Brings up a namespace with a client, and hands cases their mesh, client and world.
 
@@ -79,44 +78,45 @@ class Worker:
         self.config = MeshConfig(self.kube, info.revision)
         self._namespace = f"egress-{info.run}-{name}"
         self._lease = ModeLease(self.config, scratch / "mode.lock")
-        self._servers: dict[str, Server] = find_servers(self.kube, OWN_NAMESPACE)
-        self._dns = self._dns_address()
-        self._ca = self.kube.get("v1", "Secret", "world-ca", OWN_NAMESPACE)
-        self._pod = self._make_client(self._namespace, info.revision or "default")
-        self.data_plane: DataPlane = self._proxy(self._pod).data_plane()
+        self._outside = Outside(self.kube, OWN_NAMESPACE, info.world_image)
+        self._pods = self._client_pods(info.revision or "default")
+        self._istiod: dict[str, str] = {}
+        self.data_plane: DataPlane = self._proxy().data_plane()
 
-    def _dns_address(self) -> str:
-        service = self.kube.get("v1", "Service", "dns", OWN_NAMESPACE)
-        if service is None:
-            raise PlatformTrouble("world gone", "the world's DNS Service is not there")
-        return str(service["spec"]["clusterIP"])
-
-    def _make_client(self, namespace: str, revision: str) -> _Pod:
-        if self._ca is None:
-            raise PlatformTrouble("world gone", "the world's CA is not there")
+    def _client_pods(self, revision: str) -> ClientPods:
         values = {
-            "namespace": namespace,
             "run": self.info.run,
             "revision": revision,
-            "ca_certificate": str(self._ca["data"]["tls.crt"]),
+            "ca_certificate": self._outside.ca_certificate(),
             "client_image": self.info.client_image,
-            "dns": self._dns,
+            "dns": self._outside.dns_address(),
         }
-        for manifest in ("client-namespace.yaml", "client.yaml"):
-            for doc in fill(ROOT / "platform" / manifest, values):
-                self.kube.apply(doc)
-        pod = wait_for_pods(self.kube, namespace, "app=client")[0]
-        if not _has_sidecar(pod):
-            raise PlatformTrouble(
-                "no sidecar", f"Istio injected none into {namespace}: is revision {revision!r} there?"
-            )
-        return _Pod(namespace, str(pod["status"]["podIP"]))
+        return ClientPods(self.kube, values)
 
-    def _proxy(self, pod: _Pod) -> Proxy:
-        return self._client(pod, self.world("none"), Recorder()).proxy
+    def _proxy(self) -> Proxy:
+        return self.client(self.world("none"), Recorder()).proxy
 
-    def _client(self, pod: _Pod, world: World, recorder: Recorder) -> Client:
-        return Client(self.kube, pod.namespace, pod.address, world, recorder)
+    def make_ready(self) -> None:
+        """Have client and world ready for the next case, whatever became of them in the last one.
+
+        Raises:
+            PlatformTrouble: they do not become ready.
+        """
+        last = ""
+
+        def look() -> bool | None:
+            nonlocal last
+            try:
+                self._outside.make_ready()
+                self._pods.ready(self._namespace)
+                self._istiod = pod_states(self.kube, ISTIO_NAMESPACE, "app=istiod")
+            except (PlatformTrouble, Refused) as trouble:
+                last = str(trouble)
+                return None
+            return True
+
+        hint = "egress-conformance status"
+        wait_for("client and world to be ready", look, seconds=READY_SECONDS, hint=hint, seen=lambda: last)
 
     def world(self, label: str) -> World:
         """The world for one case.
@@ -124,18 +124,31 @@ class Worker:
         Args:
             label: what the case's host names start with.
         """
-        return World(self.kube, OWN_NAMESPACE, self._servers, label.lower())
+        return World(self.kube, OWN_NAMESPACE, self._outside.servers, label.lower())
 
-    def client(self, world: World, recorder: Recorder) -> Client:
-        """The worker's client for one case."""
-        return self._client(self._pod, world, recorder)
+    def client(self, world: World, recorder: Recorder, *, patch: Path | None = None, elsewhere: bool = False) -> Client:
+        """A client for one case: the worker's own, or a further one that is made when it is first asked for.
+
+        Args:
+            world: the case's.
+            recorder: the case's.
+            patch: a manifest laid over the client's own.
+            elsewhere: in a second namespace, which sees none of what is exported to the first alone.
+        """
+        namespace = self.other_namespace if elsewhere else self._namespace
+        return _client(self.kube, self._pods.ready(namespace, patch), world, recorder)
+
+    @property
+    def other_namespace(self) -> str:
+        """The worker's second namespace; it is there once a client in it was asked for."""
+        return f"{self._namespace}-other"
 
     def mesh(self, case: Case, manifests: Path, client: Client, recorder: Recorder) -> Mesh:
         """The mesh for one case."""
         return Mesh(
             self.kube,
             self.config,
-            self._pod.namespace,
+            self._namespace,
             self.info.run,
             manifests,
             case,
@@ -144,11 +157,11 @@ class Worker:
         )
 
     @contextmanager
-    def hold(self, case: Case) -> Iterator[None]:
-        """Hold the mesh as a case needs it: in its mode, obeyed by this worker's client."""
-        with self._lease.hold(case.mode, alone=case.flips):
+    def hold(self, mode: Mode, *, alone: bool) -> Iterator[None]:
+        """Hold the mesh in a mode, obeyed by this worker's client, with others or alone."""
+        with self._lease.hold(mode, alone=alone):
             # Another worker may have flipped the mode and back since this one looked: ask the proxy, not memory.
-            self._proxy(self._pod).wait_for_mode(case.mode)
+            self._proxy().wait_for_mode(mode)
             yield
 
     @contextmanager
@@ -166,9 +179,9 @@ class Worker:
             # Withheld, the mode is not given, and Istio's default ALLOW_ANY is in force.
             values = {} if recorder.withheld else {"meshConfig.outboundTrafficPolicy.mode": str(mode)}
             install.install(cluster, release, revision=SECOND_REVISION, values=values)
-            pod = self._make_client(namespace, SECOND_REVISION)
+            pod = self._client_pods(SECOND_REVISION).ready(namespace)
             with recorder.subject():
-                yield self._client(pod, world, recorder)
+                yield _client(self.kube, pod, world, recorder)
         finally:
             self.kube.delete({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}})
             install.uninstall(cluster, release, SECOND_REVISION)
@@ -188,22 +201,30 @@ class Worker:
         providers = self.config.parsed().get("extensionProviders", [])
         return any(provider.get("name") == TRACER for provider in providers)
 
+    def egress_gateway(self) -> Gateway | None:
+        """The mesh's egress gateway; None where there is none that is ready."""
+        pods = self.kube.find("v1", "Pod", ISTIO_NAMESPACE, "istio=egressgateway")
+        ready = [pod for pod in pods if is_ready(pod)]
+        return Gateway(self.kube, ISTIO_NAMESPACE, ready[0]["metadata"]["name"]) if len(ready) == 1 else None
+
+    def votes_alone(self) -> bool:
+        """Whether no other revision's webhook validates Istio's resources: admission is cluster-wide."""
+        webhooks = self.kube.find("admissionregistration.k8s.io/v1", "ValidatingWebhookConfiguration")
+        ours = [hook for hook in webhooks if hook["metadata"]["name"].startswith("istio")]
+        return len({hook["metadata"].get("labels", {}).get("istio.io/rev") for hook in ours}) <= 1
+
     def trouble(self) -> str:
         """What is wrong with the pods a case leans on, so that its failure says nothing about Istio; "" if nothing.
 
         Raises:
             PlatformTrouble: the API server or a pod of the world does not answer.
         """
-        pod = self.kube.get("v1", "Pod", "client", self._pod.namespace)
-        if pod is None or pod["status"].get("podIP") != self._pod.address:
-            return "client pod gone: it is not the pod the run started with"
-        if not is_ready(pod):
-            return "client pod not ready"
-        if find_servers(self.kube, OWN_NAMESPACE) != self._servers:
-            return "world pod restarted: its servers are not those the run started with"
+        if problem := self._pods.problems() or self._outside.problem():
+            return problem
+        if self._istiod != pod_states(self.kube, ISTIO_NAMESPACE, "app=istiod"):
+            return "istiod restarted: it is not the one the case started with"
         return ""
 
 
-def _has_sidecar(pod: Doc) -> bool:
-    spec = pod["spec"]
-    return any(c["name"] == "istio-proxy" for c in spec["containers"] + spec.get("initContainers", []))
+def _client(kube: Kube, pod: Pod, world: World, recorder: Recorder) -> Client:
+    return Client(kube, pod.namespace, pod.address, world, recorder, pod.name)

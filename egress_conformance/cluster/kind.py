@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 from rich.console import Console
 
-from egress_conformance.cluster.cache import cache_dir, held
+from egress_conformance.cluster.cache import cache_dir, held, key_of
 from egress_conformance.cluster.commands import CommandFailed
 from egress_conformance.cluster.engine import Engine, engine_that_answers, ensure_engine
 from egress_conformance.cluster.images import ImageSet
@@ -28,10 +28,12 @@ class Record:
 
     Attributes:
         base: what its nodes were made of, less the images that can be loaded while they run.
+        config: digest of the kind config it was made with.
         containers: the ids of its nodes; none while it is being made.
     """
 
     base: str
+    config: str = ""
     containers: tuple[str, ...] = ()
 
 
@@ -140,7 +142,7 @@ class KindProvider:
     def _why_make(self, engine: Engine, base: str) -> str | None:
         """Why the cluster has to be made; None if it can be used as it is."""
         containers = nodes_of(engine, self.cluster_name)
-        reason = why_make(containers, self._record(), base, fresh=self.fresh)
+        reason = why_make(containers, self._record(), Record(base, _config_digest()), fresh=self.fresh)
         if reason is None and not Node(engine, containers[0].name).api_answers():
             return "its API server does not answer"
         return reason
@@ -151,7 +153,7 @@ class KindProvider:
 
     def _make(self, engine: Engine, images: ImageSet, base: str) -> None:
         self._remove(engine)
-        self._write(Record(base))
+        self._write(Record(base, _config_digest()))
         config = _config()
         config["networking"]["disableDefaultCNI"] = images.own_network
         log = cache_dir() / "logs" / f"cluster-{self.cluster_name}.log"
@@ -172,7 +174,7 @@ class KindProvider:
             self._remove(engine)
             raise
         containers = nodes_of(engine, self.cluster_name)
-        self._write(Record(base, tuple(container.id for container in containers)))
+        self._write(Record(base, _config_digest(), tuple(container.id for container in containers)))
 
     def _remove(self, engine: Engine) -> None:
         containers = nodes_of(engine, self.cluster_name)
@@ -188,7 +190,7 @@ class KindProvider:
             values = json.loads((self.home / "record.json").read_text(encoding="utf-8"))
         except FileNotFoundError:
             return None
-        return Record(values["base"], tuple(values["containers"]))
+        return Record(values["base"], values.get("config", ""), tuple(values["containers"]))
 
     def _write(self, record: Record) -> None:
         (self.home / "record.json").write_text(json.dumps(asdict(record)), encoding="utf-8")
@@ -220,7 +222,7 @@ def refuse_foreign(cluster: str, containers: list[Container], record: Record | N
         )
 
 
-def why_make(containers: list[Container], record: Record | None, base: str, *, fresh: bool) -> str | None:
+def why_make(containers: list[Container], record: Record | None, wanted: Record, *, fresh: bool) -> str | None:
     """Why a cluster of ours has to be made (anew); None if it may be used as it is."""
     if not containers or record is None:
         return "there is none"
@@ -228,7 +230,7 @@ def why_make(containers: list[Container], record: Record | None, base: str, *, f
         return "the last time it was not finished"
     if fresh:
         return "a fresh one is asked for"
-    if record.base != base:
+    if (record.base, record.config) != (wanted.base, wanted.config):
         return "what it is made of has changed"
     if any(container.state != "running" for container in containers):
         return "it does not run any more"
@@ -238,3 +240,7 @@ def why_make(containers: list[Container], record: Record | None, base: str, *, f
 def _config() -> dict[str, Any]:
     config: dict[str, Any] = yaml.safe_load((FILES / "kind.yaml").read_text(encoding="utf-8"))
     return config
+
+
+def _config_digest() -> str:
+    return key_of({"kind.yaml": (FILES / "kind.yaml").read_text(encoding="utf-8")})

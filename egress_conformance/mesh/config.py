@@ -8,6 +8,7 @@ import yaml
 from egress_conformance.case import Mode
 from egress_conformance.cluster.kube import Doc, Kube, Refused
 from egress_conformance.errors import PlatformTrouble, UserError
+from egress_conformance.mesh.manifests import merge
 
 ISTIO_NAMESPACE = "istio-system"
 OWN_NAMESPACE = "egress-conformance"
@@ -60,12 +61,19 @@ class MeshConfig:
 
     def set_mode(self, mode: Mode) -> None:
         """Change the mode; the original is saved in the cluster first."""
-        self.save()
-        values = self.parsed()
-        values["outboundTrafficPolicy"] = {**(values.get("outboundTrafficPolicy") or {}), "mode": str(mode)}
-        self._write(yaml.safe_dump(values, sort_keys=False))
+        self.change({"outboundTrafficPolicy": {"mode": str(mode)}})
 
-    def _write(self, text: str) -> None:
+    def change(self, values: dict[str, Any]) -> None:
+        """Lay values over the mesh config; the original is saved in the cluster first.
+
+        Args:
+            values: mappings are merged, anything else replaces what is there.
+        """
+        self.save()
+        self.write(yaml.safe_dump(merge(self.parsed(), values), sort_keys=False))
+
+    def write(self, text: str) -> None:
+        """Put a text in the place of the mesh config."""
         operation = {"op": "replace", "path": "/data/mesh", "value": text}
         self._kube.patch(self._config_map(self.name, ISTIO_NAMESPACE), [operation])
 
@@ -94,7 +102,7 @@ class MeshConfig:
         changed: bool = owner.text() != saved["data"]["mesh"]
         if changed:
             try:
-                owner._write(saved["data"]["mesh"])
+                owner.write(saved["data"]["mesh"])
             except Refused as refused:
                 raise PlatformTrouble("mesh config not restored", refused.message) from None
         self._kube.delete(self._config_map(_SAVED, OWN_NAMESPACE))

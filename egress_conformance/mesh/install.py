@@ -3,6 +3,7 @@
 import subprocess
 from pathlib import Path
 
+from egress_conformance.cluster.cache import key_of
 from egress_conformance.cluster.kube import Kube
 from egress_conformance.cluster.provider import Cluster, IstioRelease
 from egress_conformance.errors import PlatformTrouble
@@ -32,12 +33,20 @@ def _istioctl(cluster: Cluster, release: IstioRelease, *arguments: str) -> str:
     return done.stdout
 
 
-def _files(release: IstioRelease) -> list[Path]:
+def _files(release: IstioRelease, revision: str) -> list[Path]:
     platform = ROOT / "platform"
     files = [platform / "istio.yaml"]
+    if not revision:
+        files.append(platform / "istio-egress-gateway.yaml")
     if release.upstream_envoy:
         files.append(platform / "istio-upstream-envoy.yaml")
     return files
+
+
+def wanted(release: IstioRelease) -> str:
+    """What `install` makes of a cluster, by its content: 16 hexadecimal digits."""
+    files = {path.name: path.read_text(encoding="utf-8") for path in _files(release, "")}
+    return key_of({**files, "tag": release.tag, "hub": release.hub})
 
 
 def installed(kube: Kube, revision: str = "") -> str | None:
@@ -65,7 +74,7 @@ def install(
         PlatformTrouble: istioctl failed; its last words are in the message.
     """
     arguments = ["install", "--skip-confirmation", "--readiness-timeout", f"{INSTALL_SECONDS - 20}s"]
-    for file in _files(release):
+    for file in _files(release, revision):
         arguments += ["--filename", str(file)]
     settings = {"hub": release.hub, "tag": release.tag, **(values or {})}
     if revision:

@@ -1,7 +1,9 @@
 """Manifests: YAML files that `kubectl apply` would take once their few `${...}` are filled."""
 
+import copy
 import string
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -84,6 +86,13 @@ def check(folder: Path) -> None:
     """
     for path in sorted(folder.rglob("*.yaml")):
         fill(path, _AnyValue())
+
+
+def merge(base: Any, changes: Any) -> Any:  # noqa: ANN401  (any JSON)
+    """Lay one JSON value over another (RFC 7386, less the removal by null)."""
+    if not isinstance(base, dict) or not isinstance(changes, dict):
+        return copy.deepcopy(changes)
+    return {**base, **{key: merge(base.get(key), value) for key, value in changes.items()}}
 
 
 def dump(docs: list[Doc]) -> str:

@@ -1,12 +1,13 @@
 """The mesh, as one case sees it: apply resources, flip the mode; all of it is undone when the case leaves."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from egress_conformance.case import Case, Mode
-from egress_conformance.cluster.kube import Doc, Kube, describe
+from egress_conformance.cluster.kube import Doc, Kube, Refused, describe
 from egress_conformance.errors import PlatformTrouble
 from egress_conformance.mesh.config import ISTIO_NAMESPACE, MeshConfig
 from egress_conformance.mesh.manifests import dump, fill
@@ -121,6 +122,72 @@ class Mesh:
                 yield
         finally:
             self.config.set_mode(before)
+
+    @contextmanager
+    def configured(self, manifest: str, **values: str) -> Iterator[None]:
+        """Lay the `spec.meshConfig` of an IstioOperator over the mesh config: the subject. Put back on leaving.
+
+        Args:
+            manifest: path below manifests/; what `istioctl install --filename` would take.
+            values: a value for each `${name}` in it.
+        """
+        if not self.case.flips:
+            raise ValueError(f"{self.case.id} changes the mesh config: declare it with @case(..., flips=True)")
+        if self.recorder.withheld:
+            with self.recorder.subject():
+                yield
+            return
+        (doc,) = fill(self.manifests / manifest, values)
+        self.recorder.applied.append(f"# {manifest}, in ConfigMap istio-system/{self.config.name}\n{dump([doc])}")
+        before = self.config.text()
+        self.config.change(doc["spec"]["meshConfig"])
+        try:
+            with self.recorder.subject():
+                yield
+        finally:
+            self.config.write(before)
+
+    def refuses(self, manifest: str, *, twin: str, saying: str, **values: str) -> str:
+        """See that a manifest is refused, with nothing stored, and that its valid twin is admitted before and after.
+
+        Args:
+            manifest: the invalid one, path below manifests/.
+            twin: the same without its fault.
+            saying: regular expression the refusal must contain.
+            values: a value for each `${name}` in either.
+
+        Returns:
+            What the API server said.
+
+        Raises:
+            CheckFailed: it was admitted, or refused with other words, or stored in spite of it.
+        """
+        self._admits(twin, values)
+        with self.recorder.subject():
+            # Withheld, the fault is left out: then it cannot be refused.
+            message = self._refused(twin if self.recorder.withheld else manifest, saying, values)
+        self._admits(twin, values)
+        return message
+
+    def _admits(self, manifest: str, values: dict[str, str]) -> None:
+        seen = "admitted"
+        try:
+            with self._applied(manifest, values):
+                pass
+        except Refused as refused:
+            seen = f"refused: {refused.message}"
+        self.recorder.fact(f"{manifest} is admitted", seen, held=seen == "admitted")
+
+    def _refused(self, manifest: str, saying: str, values: dict[str, str]) -> str:
+        seen = "admitted"
+        try:
+            with self._applied(manifest, values):
+                pass
+        except Refused as refused:
+            seen = f"refused: {refused.message}"
+        held = seen != "admitted" and re.search(saying, seen) is not None
+        self.recorder.fact(f"{manifest} is refused, saying {saying!r}, and not stored", seen, held=held)
+        return seen.removeprefix("refused: ")
 
     @contextmanager
     def emulating(self, manifest: str, **values: str) -> Iterator[None]:

@@ -147,6 +147,7 @@ class Attempt:
         curl: the first witness.
         logged: the second: every line Envoy logged of this attempt's connection and nonce.
         received: the third: every receipt that carries the nonce, or came over a connection Envoy logged for it.
+        took: seconds by the pod's clock, all that the loop did for it included.
     """
 
     number: int
@@ -156,6 +157,7 @@ class Attempt:
     curl: CurlSaw
     logged: tuple[EnvoyLogged, ...] = ()
     received: tuple[Receipt, ...] = ()
+    took: float = 0
 
     @property
     def requests(self) -> list[Receipt]:
@@ -210,16 +212,20 @@ def parse_attempt(words: list[str], ready_us: int) -> Attempt:
     Args:
         words: the line without its first word.
         ready_us: when the loop was ready, by the pod's clock, in microseconds.
+
+    Raises:
+        ValueError, KeyError: the line is garbled, or curl wrote nothing, as on a full disk.
     """
-    number, nonce, start, _, code, out, headers, body = words
+    number, nonce, start, end, code, out, headers, body = words
     # curl writes PEM certificates with raw line breaks into the string: strict=False allows them.
     written = json.loads(base64.b64decode(out) or b"{}", strict=False)
-    curl = written.get("curl", {})
+    curl = written["curl"]
     return Attempt(
         number=int(number),
         nonce=nonce,
         sent=int(start) / 1e6,
         start_ms=(int(start) - ready_us) / 1000,
+        took=(int(end) - int(start)) / 1e6,
         curl=CurlSaw(
             exit_code=int(code),
             error=curl.get("errormsg") or "",
@@ -270,7 +276,7 @@ def join(attempt: Attempt, log: list[EnvoyLogged], receipts: list[Receipt]) -> A
     logged = tuple(
         entry
         for entry in log
-        if _names(entry.path, attempt.nonce)
+        if nonce_of(entry.path) == attempt.nonce
         # Source ports come round again: a line from before the attempt is another connection's.
         or (attempt.curl.local_port and entry.downstream_remote.endswith(port) and entry.started > attempt.sent - 0.1)
     )
@@ -283,8 +289,10 @@ def join(attempt: Attempt, log: list[EnvoyLogged], receipts: list[Receipt]) -> A
     return replace(attempt, logged=logged, received=received)
 
 
-def _names(path: str, nonce: str) -> bool:
-    return re.search(rf"[?&]attempt={re.escape(nonce)}(&|$)", path) is not None
+def nonce_of(path: str) -> str | None:
+    """The nonce in a path; None if there is none."""
+    match = re.search(r"[?&]attempt=([^&]+)(&|$)", path)
+    return match[1] if match else None
 
 
 def unaccounted(attempts: list[Attempt], log: list[EnvoyLogged], receipts: list[Receipt]) -> list[Receipt]:

@@ -1,39 +1,25 @@
 """The client: the pod in the mesh that sends requests; a request converges on an expectation, or fails."""
 
-import base64
-import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib import resources
+from typing import Any
 from urllib.parse import urlsplit
 
-from egress_conformance.cluster.kube import Exec, Kube
-from egress_conformance.errors import PlatformTrouble, Timeout
-from egress_conformance.mesh.proxy import Proxy, parse_stats
-from egress_conformance.traffic.attempt import (
-    Attempt,
-    EnvoyLogged,
-    join,
-    parse_attempt,
-    parse_log,
-    unaccounted,
-)
+from egress_conformance.cluster.kube import Kube
+from egress_conformance.errors import PlatformTrouble
+from egress_conformance.mesh.proxy import Proxy
+from egress_conformance.traffic.attempt import Attempt
+from egress_conformance.traffic.convergence import AGREEING, Convergence
 from egress_conformance.traffic.expect import Answered, Blocked, Expectation, IsBlocked, Reaches
-from egress_conformance.traffic.recorder import DEADLINE_SECONDS, CheckDraft, CheckFailed, Recorder
-from egress_conformance.waiting import wait_for
+from egress_conformance.traffic.many import Many
+from egress_conformance.traffic.pods import CLIENT
+from egress_conformance.traffic.recorder import CheckFailed, Recorder
 from egress_conformance.world.world import Server, Site, World
 
-CONTAINER = "client"
-AGREEING = 3
-"""Attempts in a row that must agree, by all three witnesses, before a check holds."""
-
-_INTERVAL_SECONDS = 0.02
-_CURL_SECONDS = 5
-_ADMIN_SECONDS = 10
-_LOG_SECONDS = 3
-_STATS = r"cluster[.].*(upstream_rq_total|upstream_cx_total|upstream_cx_none_healthy|upstream_rq_retry)$"
-_SCRIPT = resources.files("egress_conformance.traffic").joinpath("attempts.sh")
+CURL_SECONDS = 5
+TCP_SECONDS = 2
+_VERSIONS = {"": [], "1.0": ["--http1.0"], "1.1": ["--http1.1"], "2": ["--http2-prior-knowledge"]}
 
 
 @dataclass(frozen=True)
@@ -74,7 +60,7 @@ class Client:
     address: str
     world: World
     recorder: Recorder
-    pod: str = "client"
+    pod: str = CLIENT
 
     @property
     def proxy(self) -> Proxy:
@@ -83,7 +69,7 @@ class Client:
 
     def _admin(self, path: str) -> str:
         command = ["curl", "-sS", "--globoff", "--max-time", "10", f"http://localhost:15000{path}"]
-        return self.kube.run(self.namespace, self.pod, CONTAINER, command)
+        return self.kube.run(self.namespace, self.pod, CLIENT, command)
 
     def take_evidence(self) -> None:
         """Keep the proxy's view of the hosts the case asked for."""
@@ -94,36 +80,67 @@ class Client:
         self.recorder.evidence["the proxy's view"] = view
 
     def get(self, url: str, *, dial: str | None = None, headers: dict[str, str] | None = None) -> "Request":
-        """An HTTP or HTTPS request, not yet sent.
+        """A GET, not yet sent.
 
         Args:
             url: absolute URL; https is verified against the world's CA.
             dial: connect to this address whatever the host resolves to (`curl --resolve`).
             headers: further request headers.
         """
+        return self.request("GET", url, dial=dial, headers=headers)
+
+    def request(
+        self,
+        method: str,
+        url: str,
+        *,
+        dial: str | None = None,
+        headers: dict[str, str] | None = None,
+        body: str | None = None,
+        http: str = "",
+        seconds: int = CURL_SECONDS,
+        options: Sequence[str] = (),
+    ) -> "Request":
+        """An HTTP or HTTPS request, not yet sent.
+
+        Args:
+            method: HTTP method.
+            url: absolute URL; https is verified against the world's CA.
+            dial: connect to this address whatever the host resolves to (`curl --resolve`).
+            headers: further request headers.
+            body: the request's body; `{nonce}` in it becomes the attempt's nonce.
+            http: version to speak: 1.0, 1.1 or 2 (with prior knowledge); "" leaves it to curl.
+            seconds: curl's time-out for one attempt.
+            options: further options of curl (https://curl.se/docs/manpage.html).
+        """
         parts = urlsplit(url)
         port = parts.port or {"http": 80, "https": 443}[parts.scheme]
-        arguments = ["--cacert", "/world/ca.crt", "--max-time", str(_CURL_SECONDS)]
+        arguments = ["--cacert", "/world/ca.crt", "--max-time", str(seconds), *_VERSIONS[http]]
+        arguments += ["--head"] if method == "HEAD" else [] if method == "GET" else ["--request", method]
         if dial is not None:
             arguments += ["--resolve", f"{parts.hostname}:{port}:{dial}"]
         for name, value in (headers or {}).items():
             arguments += ["--header", f"{name}: {value}"]
+        if body is not None:
+            arguments += ["--data-binary", "@-"]
         mark = "&" if parts.query else "?"
-        arguments.append(f"{url}{mark}attempt={{nonce}}")
+        arguments += [*options, f"{url}{mark}attempt={{nonce}}"]
+        description = f"{method} {url}"
+        description += f" by HTTP/{http}" if http else ""
+        description += f" dialling {dial}" if dial else ""
         blocked = Blocked.TLS_RESET if parts.scheme == "https" else Blocked.BAD_GATEWAY
-        host = parts.hostname or ""
-        return Request(self, f"GET {url}" + (f" dialling {dial}" if dial else ""), arguments, "", host, blocked)
+        return Request(self, description, arguments, body or "", parts.hostname or "", blocked, seconds)
 
     def tcp(self, address: str, port: int) -> "Request":
         """A TCP connection that sends one line and waits for one line, not yet made.
 
         Args:
-            address: IP address.
+            address: IP address, or a host name.
             port: TCP port.
         """
-        arguments = ["--max-time", "2", f"telnet://{address}:{port}"]
+        arguments = ["--max-time", str(TCP_SECONDS), f"telnet://{address}:{port}"]
         description = f"TCP to {address}:{port}"
-        return Request(self, description, arguments, "{nonce}\n", address, Blocked.TCP_CLOSED)
+        return Request(self, description, arguments, "{nonce}\n", address, Blocked.TCP_CLOSED, TCP_SECONDS)
 
 
 @dataclass(frozen=True)
@@ -137,6 +154,7 @@ class Request:
         stdin: what curl reads, likewise.
         host: the host name or address it is for.
         blocked: the kind of being blocked this sort of request meets unless a case says otherwise.
+        seconds: curl's time-out for one attempt.
     """
 
     client: Client
@@ -145,6 +163,7 @@ class Request:
     stdin: str
     host: str
     blocked: Blocked
+    seconds: int
 
     def reaches(
         self, target: Site | Server, *, cluster: str, port: int | None = None, times: int = AGREEING, **expect: object
@@ -161,6 +180,9 @@ class Request:
         Raises:
             CheckFailed: it does not; the message says who disagrees.
         """
+        return self._converge(self._reaches(target, cluster, port, expect), times)
+
+    def _reaches(self, target: Site | Server, cluster: str, port: int | None, expect: dict[str, object]) -> Reaches:
         servers = target.servers if isinstance(target, Site) else (target,)
         name = target.host if isinstance(target, Site) else target.name
         port = port or self._port()
@@ -169,16 +191,74 @@ class Request:
         defaults: dict[str, object] = {"status": 0} if tcp else {}
         if tcp or tls:
             defaults["logged_code"] = 0
-        return self._converge(
-            Reaches(
-                name=name,
-                instances={f"{server.address}:{port}": server.instance for server in servers},
-                servers={server.instance: server.name for server in servers},
-                cluster=cluster,
-                **{"tls": tls, **defaults, **expect},  # type: ignore[arg-type]
-            ),
-            times,
+        return Reaches(
+            name=name,
+            instances={f"{server.address}:{port}": server.instance for server in servers},
+            servers={server.instance: server.name for server in servers},
+            cluster=cluster,
+            **{"tls": tls, **defaults, **expect},  # type: ignore[arg-type]
         )
+
+    def never_fails(
+        self,
+        target: Site | Server,
+        *,
+        cluster: str,
+        port: int | None = None,
+        times: int = 300,
+        **expect: Any,  # noqa: ANN401
+    ) -> None:
+        """Send a burst over one connection after another: every single request must arrive, once, and be answered.
+
+        It does not wait for convergence: a check before it does.
+
+        Args:
+            target: a site, any of whose servers may answer, or one server.
+            cluster: Envoy cluster that must carry all of them.
+            port: the servers' port, if not the one the request names.
+            times: how many requests.
+            expect: further fields of `expect.Reaches`.
+
+        Raises:
+            CheckFailed: one did not.
+        """
+        with self.steadily(target, cluster=cluster, port=port, times=times, **expect) as many:
+            many.wait()
+
+    @contextmanager
+    def steadily(
+        self,
+        target: Site | Server,
+        *,
+        cluster: str,
+        port: int | None = None,
+        times: int = 5000,
+        per_second: int | None = None,
+        **expect: Any,  # noqa: ANN401
+    ) -> Iterator[Many]:
+        """Keep sending while something else happens; on leaving, every single request must have been served.
+
+        Args:
+            target: a site, any of whose servers may answer, or one server.
+            cluster: Envoy cluster that must carry all of them.
+            port: the servers' port, if not the one the request names.
+            times: how many requests at the most.
+            per_second: how many a second; None: one after the other.
+            expect: further fields of `expect.Reaches`.
+
+        Raises:
+            CheckFailed: one was not.
+        """
+        self.client.recorder.hosts.append(self.host)
+        expectation = self._reaches(target, cluster, port, expect)
+        with self.client.recorder.check(self.description, expectation) as check:
+            try:
+                with Many(self, expectation, times, per_second, check) as many:
+                    yield many
+                many.judge()
+            except CheckFailed:
+                self.client.take_evidence()
+                raise
 
     def is_blocked(self, kind: Blocked | None = None) -> Seen:
         """Wait until the request is blocked at the proxy, by all three witnesses.
@@ -212,131 +292,8 @@ class Request:
         self.client.recorder.hosts.append(self.host)
         with self.client.recorder.check(self.description, expectation) as check:
             try:
-                return Convergence(self, expectation, times, check).run()
+                return Seen(Convergence(self, expectation, times, check).run())
             except CheckFailed:
                 # Now, while what the case applied is still there.
                 self.client.take_evidence()
                 raise
-
-
-class Convergence:
-    """One check: a loop in the pod, watched until all three witnesses agree or the deadline passes."""
-
-    def __init__(self, request: Request, expectation: Expectation, times: int, check: CheckDraft) -> None:
-        self._request = request
-        self._client = request.client
-        self._expectation = expectation
-        self._times = times
-        self._check = check
-        self._attempts: list[Attempt] = []
-        self._before: dict[str, int] = {}
-
-    def run(self) -> Seen:
-        """Watch the loop.
-
-        Raises:
-            CheckFailed: the deadline passed without agreement.
-            PlatformTrouble: the loop broke.
-        """
-        world, client = self._client.world, self._client
-        mark = world.mark()
-        prefix = f"n{secrets.token_hex(5)}"
-        command = ["bash", "-c", _SCRIPT.read_text(encoding="utf-8"), "attempts", prefix]
-        command += [f"{client.recorder.deadline:.0f}", str(_INTERVAL_SECONDS), _STATS, self._request.stdin]
-        with client.kube.exec(client.namespace, client.pod, CONTAINER, command + self._request.arguments) as loop:
-            if self._watch(loop, mark, prefix):
-                return Seen(self._attempts[-self._times :])
-        if not self._attempts:
-            raise PlatformTrouble("client pod broken", "the loop in the pod sent nothing")
-        # The loop may have spent its time between the last agreeing attempt and the word of the other two.
-        agrees = [self._expectation.at_a_glance(attempt.curl) for attempt in self._attempts[-self._times :]]
-        if self._judge(mark, prefix) and all(agrees) and len(agrees) == self._times:
-            return Seen(self._attempts[-self._times :])
-        raise self._check.failure()
-
-    def _watch(self, loop: Exec, mark: dict[str, int], prefix: str) -> bool:
-        """Follow the loop until the three witnesses agree or it has spent its time. Whether they agree."""
-        ready_us, streak, settling = 0, 0, False
-        while (line := loop.line(_CURL_SECONDS + _ADMIN_SECONDS)) != "spent":
-            if line is None:
-                raise PlatformTrouble("exec broke off", "the loop in the pod ended before its time")
-            word, *words = line.split("\t")
-            if word == "ready":
-                with _understood(line):
-                    ready_us, self._before = int(words[0]), _decode_stats(words[1])
-                self._check.loop_is_ready()
-            elif word == "attempt":
-                with _understood(line):
-                    self._attempts.append(parse_attempt(words, ready_us))
-                streak = streak + 1 if self._expectation.at_a_glance(self._attempts[-1].curl) else 0
-                if streak >= self._times and not settling:
-                    # Curl agrees often enough: with the loop standing still, ask the other two witnesses.
-                    settling = True
-                    loop.send("settle")
-            elif word == "settled":
-                with _understood(line):
-                    self._count(_decode_stats(words[0]))
-                agree = self._judge(mark, prefix)
-                loop.send("quit" if agree else "go")
-                if agree:
-                    return True
-                settling = False
-            else:
-                raise _broken(line)
-        return False
-
-    def _count(self, after: dict[str, int]) -> None:
-        self._check.counted = {
-            name: value - self._before.get(name, 0)
-            for name, value in sorted(after.items())
-            if value != self._before.get(name, 0) and "xds-grpc" not in name
-        }
-
-    def _judge(self, mark: dict[str, int], prefix: str) -> bool:
-        client = self._client
-        log = self._log()
-        match = [prefix, self._request.host, client.address]
-        receipts = client.world.receipts(mark, match)
-        self._attempts = [join(attempt, log, receipts) for attempt in self._attempts]
-        judged = self._attempts[-self._times :]
-        problems = [self._expectation.problems(attempt) for attempt in judged]
-        stray = unaccounted(self._attempts, log, receipts)
-        problems[-1] += [f"server: {receipt}, which neither curl nor Envoy accounts for" for receipt in stray]
-        return self._check.judged(self._attempts, judged, problems)
-
-    def _log(self) -> list[EnvoyLogged]:
-        """Envoy's log, once it holds a line for each attempt that connected; what is there after a while if not."""
-        wanted = {f":{attempt.curl.local_port}" for attempt in self._attempts if attempt.curl.local_port}
-        seen: list[EnvoyLogged] = []
-
-        def look() -> list[EnvoyLogged] | None:
-            nonlocal seen
-            client = self._client
-            text = client.kube.logs(client.namespace, client.pod, "istio-proxy", since=DEADLINE_SECONDS + 10)
-            seen = parse_log(text)
-            ends = tuple(wanted)
-            found = {entry.downstream_remote for entry in seen if entry.downstream_remote.endswith(ends)}
-            return seen if len(found) >= len(wanted) else None
-
-        try:
-            return wait_for("Envoy's access log", look, seconds=_LOG_SECONDS, hint="is access logging on?", every=0.02)
-        except Timeout:
-            # A missing line is for the judge to report, with what the other witnesses saw.
-            return seen
-
-
-def _broken(line: str) -> PlatformTrouble:
-    return PlatformTrouble("client pod broken", f"the loop in the pod said {line[:200]!r}")
-
-
-@contextmanager
-def _understood(line: str) -> Iterator[None]:
-    """What the loop says must make sense; a pod that garbles it says nothing about Istio."""
-    try:
-        yield
-    except (ValueError, IndexError) as error:
-        raise _broken(line) from error
-
-
-def _decode_stats(text: str) -> dict[str, int]:
-    return parse_stats(base64.b64decode(text).decode())

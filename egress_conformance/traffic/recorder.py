@@ -2,7 +2,7 @@
 
 import itertools
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -12,9 +12,13 @@ from egress_conformance.traffic.attempt import Attempt
 from egress_conformance.traffic.expect import Expectation
 
 _RUNS_SHOWN = 8
+WITNESSES = ("curl", "envoy", "server")
 
 DEADLINE_SECONDS = 30
 """How long a check may take to converge; istiod's debounce alone may take 10 s under load (PILOT_DEBOUNCE_MAX)."""
+
+LATE_SECONDS = 5
+"""From here on a convergence is called late in the observations: it held, but a user would have noticed."""
 
 PROOF_SECONDS = 5
 """How long a check is given that must not hold, as its subject is withheld."""
@@ -58,6 +62,7 @@ class CheckDraft:
     _rows: list[ledger.Attempt] = field(default_factory=list)
     _history: str = ""
     _doubts: list[str] = field(default_factory=list)
+    _stray: str = ""
 
     def loop_is_ready(self) -> None:
         """The first attempt is about to be sent: attempts' times count from now."""
@@ -95,6 +100,29 @@ class CheckDraft:
         ]
         return self._held
 
+    def stray(self, attempt: Attempt) -> None:
+        """One attempt came out otherwise after the expectation had been met several times in a row."""
+        self._held = False
+        self._stray = f"attempt #{attempt.number} came out otherwise after the expectation had been met: {attempt.curl}"
+
+    def judged_many(self, sent: int, lost: int, rows: list[ledger.Attempt]) -> None:
+        """Take in what became of many requests.
+
+        Args:
+            sent: how many.
+            lost: how many were not served as expected.
+            rows: the first of those.
+        """
+        self._made, self._held, self._rows = sent, not lost, rows
+        self._history = f"{sent} requests sent, {lost} of them not served as expected"
+
+    @property
+    def late(self) -> str:
+        """That it converged late, in words; "" if it did not."""
+        if self._first_ms is None or self._first_ms < 1000 * LATE_SECONDS:
+            return ""
+        return f"{self.role}: {self.description} {self.expected} only after {self._first_ms / 1000:.1f} s"
+
     def finished(self) -> ledger.Check:
         """The check as the ledger keeps it."""
         return ledger.Check(
@@ -112,6 +140,7 @@ class CheckDraft:
         lines = [f"{self.role}: {self.description} must be so that it {self.expected}; after {self._made} attempts:"]
         problems = dict.fromkeys(problem for row in self._rows for problem in row.problems)
         lines += [f"  - {problem}" for problem in problems]
+        lines += [text for text in (self._stray, disagreement(problems)) if text]
         lines.append(f"what curl saw, over time: {self._history}")
         gist = "\n".join(lines)
         doubts = [] if len(self._doubts) < 2 else ["when all three were asked, over time: " + "; ".join(self._doubts)]
@@ -123,6 +152,20 @@ class CheckDraft:
         if self.counted:
             lines.append("envoy counted meanwhile: " + ", ".join(f"{k} +{v}" for k, v in self.counted.items()))
         return CheckFailed(gist, "\n".join(lines))
+
+
+def disagreement(problems: Iterable[str]) -> str:
+    """That the witnesses contradict each other, in words; "" where all three speak against the expectation, or none.
+
+    Args:
+        problems: what is wrong, each beginning with the witness it is about.
+    """
+    against = {witness for witness in WITNESSES if any(problem.startswith(f"{witness}: ") for problem in problems)}
+    in_favour = [witness for witness in WITNESSES if witness not in against]
+    if not against or not in_favour:
+        return ""
+    accusers = " and ".join(witness for witness in WITNESSES if witness in against)
+    return f"the witnesses disagree: {' and '.join(in_favour)} saw what was expected, {accusers} did not"
 
 
 def _history(attempts: list[Attempt]) -> str:
@@ -145,6 +188,7 @@ class Recorder:
         hosts: the hosts it asked for.
         evidence: longer dumps by name, made when a check fails.
         emulated: whether its result is from an emulation.
+        seconds: how long a check may take to converge.
         withheld: whether the subject is to be withheld, to prove that the case can fail.
         failed_in_subject: whether an assertion failed where the subject should have been in place.
     """
@@ -156,6 +200,7 @@ class Recorder:
     evidence: dict[str, str] = field(default_factory=dict)
     emulated: bool = False
     withheld: bool = False
+    seconds: float = DEADLINE_SECONDS
     failed_in_subject: bool = False
     _depth: int = 0
     _changed: float | None = None
@@ -174,10 +219,19 @@ class Recorder:
             self._depth -= 1
             self._changed = time.monotonic()
 
+    @contextmanager
+    def subject_throughout(self) -> Iterator[None]:
+        """The same for a subject that was in place before the case began: its mode. Nothing propagates."""
+        self._depth += 1
+        try:
+            yield
+        finally:
+            self._depth -= 1
+
     @property
     def deadline(self) -> float:
         """Seconds a check may take; one that is to fail need not wait as long as one that is to hold."""
-        return PROOF_SECONDS if self.withheld and self._depth else DEADLINE_SECONDS
+        return PROOF_SECONDS if self.withheld and self._depth else self.seconds
 
     @property
     def _role(self) -> Role:
@@ -193,6 +247,35 @@ class Recorder:
             yield draft
         finally:
             self.checks.append(draft.finished())
+            if draft.late:
+                self.observations.setdefault("converged late", []).append(draft.late)
+
+    def fact(self, expected: str, seen: str, *, held: bool) -> None:
+        """Record a check whose only witness is what the suite itself saw, e.g. the API server's answer.
+
+        Args:
+            expected: what should be so.
+            seen: what was seen.
+            held: whether that is as expected.
+
+        Raises:
+            CheckFailed: it did not hold.
+        """
+        problems = [] if held else [seen]
+        row = ledger.Attempt(curl=seen, envoy=[], server=[], agrees=held, problems=problems)
+        self.checks.append(
+            ledger.Check(
+                role=self._role,
+                expected=expected,
+                held=held,
+                attempts_made=1,
+                convergence_ms=None,
+                attempts=[row],
+                envoy_counted={},
+            )
+        )
+        if not held:
+            raise CheckFailed(f"{self._role}: {expected}; but: {seen}", "")
 
     @property
     def propagation_ms(self) -> float | None:

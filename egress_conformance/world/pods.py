@@ -74,6 +74,16 @@ def is_ready(pod: Doc) -> bool:
     return any(c["type"] == "Ready" and c["status"] == "True" for c in conditions)
 
 
+def pod_states(kube: Kube, namespace: str, labels: str) -> dict[str, str]:
+    """What tells pods from their successors, by name: it changes when one is replaced or a container is restarted."""
+    return {pod["metadata"]["name"]: _identity(pod) for pod in kube.find("v1", "Pod", namespace, labels)}
+
+
+def _identity(pod: Doc) -> str:
+    restarts = sum(status["restartCount"] for status in pod["status"].get("containerStatuses", []))
+    return f"{pod['metadata']['uid']} restarted {restarts} times, {'ready' if is_ready(pod) else 'not ready'}"
+
+
 def _state(pod: Doc) -> str:
     statuses = pod["status"].get("containerStatuses", []) + pod["status"].get("initContainerStatuses", [])
     waiting = [

@@ -1,8 +1,11 @@
 """From what pytest saw of a case to its verdict: failed is only what says something about Istio."""
 
+# ruff: noqa: ARG002  (a stand-in takes what the real one takes)
+
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, NoReturn
 
 import pytest
@@ -12,6 +15,7 @@ from egress_conformance.case_run import CaseRun
 from egress_conformance.cluster.kube import Refused
 from egress_conformance.errors import PlatformTrouble, Timeout, UserError
 from egress_conformance.mesh.config import MeshConfig
+from egress_conformance.mesh.gateway import Gateway
 from egress_conformance.mesh.proxy import Proxy
 from egress_conformance.platform import PlatformInfo
 from egress_conformance.report.ledger import DataPlane, Verdict
@@ -31,7 +35,9 @@ def info(**changes: Any) -> PlatformInfo:  # noqa: ANN401
         "revision": "",
         "client_image": "client:1",
         "may_change_mesh": True,
+        "world_image": "world:1",
         "prove": False,
+        "deadline": 30,
         "istio_version": "1.31.0",
         "kubernetes_version": "v1.35.0",
         "release": None,
@@ -69,8 +75,8 @@ class FakeWorker(Worker):
         return self.tracer
 
     @contextmanager
-    def hold(self, case: Case) -> Iterator[None]:
-        self.events.append(f"hold {case.mode}")
+    def hold(self, mode: Mode, *, alone: bool) -> Iterator[None]:
+        self.events.append(f"hold {mode}")
         try:
             yield
         finally:
@@ -85,7 +91,16 @@ class FakeWorker(Worker):
 
         return Forgetful()
 
-    def client(self, world: World, recorder: Recorder) -> Client:
+    def make_ready(self) -> None:
+        pass
+
+    def egress_gateway(self) -> Gateway | None:
+        return Gateway(FakeKube(), "istio-system", "istio-egressgateway-1") if self.tracer else None
+
+    def votes_alone(self) -> bool:
+        return self.tracer
+
+    def client(self, world: World, recorder: Recorder, *, patch: Path | None = None, elsewhere: bool = False) -> Client:
         worker = self
 
         class Counting(Client):

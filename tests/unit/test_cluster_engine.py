@@ -3,8 +3,9 @@
 import os
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from io import StringIO
 from pathlib import Path
 
@@ -45,11 +46,13 @@ class Engines:
 
 
 @pytest.fixture(autouse=True)
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("EGRESS_CONFORMANCE_CACHE", str(tmp_path))
+def cache(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.delenv("DOCKER_HOST", raising=False)
-    (tmp_path / "engine").mkdir()
-    return tmp_path
+    # Not in tmp_path, which xdist makes too long for a socket's name.
+    with tempfile.TemporaryDirectory(prefix="cache-") as name:
+        monkeypatch.setenv("EGRESS_CONFORMANCE_CACHE", name)
+        (Path(name) / "engine").mkdir()
+        yield Path(name)
 
 
 def test_the_machines_own_engine_comes_first(cache: Path) -> None:

@@ -226,11 +226,11 @@ def test_escaped_packets_are_read_from_the_nodes(bench: Bench) -> None:
     ("containers", "record", "foreign"),
     [
         ([], None, False),
-        ([], Record("x", ("id1",)), False),
+        ([], Record("x", containers=("id1",)), False),
         ([RUNNING], None, True),
         ([RUNNING], Record("x"), False),
-        ([RUNNING], Record("x", ("id1",)), False),
-        ([RUNNING], Record("x", ("id2",)), True),
+        ([RUNNING], Record("x", containers=("id1",)), False),
+        ([RUNNING], Record("x", containers=("id2",)), True),
     ],
 )
 def test_whose_it_is(containers: list[Container], record: Record | None, foreign: bool) -> None:
@@ -243,5 +243,9 @@ def test_whose_it_is(containers: list[Container], record: Record | None, foreign
 
 def test_a_stopped_cluster_is_made_anew() -> None:
     stopped = Container("id1", "c", "exited")
-    assert why_make([stopped], Record("x", ("id1",)), "x", fresh=False) == "it does not run any more"
-    assert why_make([RUNNING], Record("x", ("id1",)), "x", fresh=False) is None
+    assert why_make([stopped], Record("x", containers=("id1",)), Record("x"), fresh=False) == "it does not run any more"
+    assert why_make([RUNNING], Record("x", containers=("id1",)), Record("x"), fresh=False) is None
+    changed = Record("x", "another digest")
+    assert (
+        why_make([RUNNING], Record("x", containers=("id1",)), changed, fresh=False) == "what it is made of has changed"
+    )

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from egress_conformance import plugin, run_report
-from egress_conformance.case import Case
+from egress_conformance.case import Mode
 from egress_conformance.errors import PlatformTrouble, UserError
 from egress_conformance.options import Options
 from egress_conformance.platform import PlatformInfo
@@ -274,9 +274,9 @@ def test_a_worker_that_does_not_come_up_makes_its_cases_inconclusive(run: Run, m
 def test_a_configuration_that_was_rejected_fails_the_case_at_its_end(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     class Rejecting(PlainWorker):
         @contextmanager
-        def hold(self, case: Case) -> Iterator[None]:
+        def hold(self, mode: Mode, *, alone: bool) -> Iterator[None]:
             self.rejections = iter((0, 1))
-            with super().hold(case):
+            with super().hold(mode, alone=alone):
                 yield
 
     monkeypatch.setattr(plugin, "Worker", Rejecting)

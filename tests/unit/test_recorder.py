@@ -145,6 +145,7 @@ def test_a_failure_says_what_was_expected_and_who_disagrees() -> None:
         f"control after: GET {SITE.url()} must be so that it is blocked: 502 from the proxy; after 103 attempts:\n"
         "  - curl: the status is 200, expected 502\n"
         "  - envoy: logged 0 lines\n"
+        "the witnesses disagree: server saw what was expected, curl and envoy did not\n"
         "what curl saw, over time: 0.0 s: 503, server: envoy (100 times); "
         "2.0 s: 200, server: envoy, answered by alpha (3 times)"
     )

@@ -1,0 +1,190 @@
+"""One check: a loop in the pod sends a request until all three witnesses agree, or the deadline passes."""
+
+from __future__ import annotations
+
+import base64
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import resources
+from typing import TYPE_CHECKING
+
+from egress_conformance.cluster.kube import Exec
+from egress_conformance.errors import PlatformTrouble, Timeout
+from egress_conformance.mesh.proxy import parse_stats
+from egress_conformance.traffic.attempt import Attempt, EnvoyLogged, join, parse_attempt, parse_log, unaccounted
+from egress_conformance.traffic.expect import Expectation
+from egress_conformance.traffic.pods import CLIENT
+from egress_conformance.traffic.recorder import DEADLINE_SECONDS, CheckDraft
+from egress_conformance.waiting import wait_for
+
+if TYPE_CHECKING:
+    from egress_conformance.traffic.client import Request
+
+AGREEING = 3
+"""Attempts in a row that must agree, by all three witnesses, before a check holds."""
+
+_INTERVAL_SECONDS = 0.02
+_ADMIN_SECONDS = 10
+_LOG_SECONDS = 3
+_STALL_SECONDS = 2
+"""An attempt that took this much longer than curl allows itself stood still: its node or its pod did."""
+_LOCAL_TROUBLE = {2: "curl could not start", 23: "curl could not write", 26: "curl could not read", 27: "out of memory"}
+"""curl's exit codes that speak of the pod it runs in, not of the request (https://curl.se/docs/manpage.html#EXIT)."""
+_STATS = r"cluster[.].*(upstream_rq_total|upstream_cx_total|upstream_cx_none_healthy|upstream_rq_retry)$"
+_SCRIPT = resources.files("egress_conformance.traffic").joinpath("attempts.sh")
+
+
+class Convergence:
+    """One check under way.
+
+    Args:
+        request: what is sent.
+        expectation: what must come of it.
+        times: how many attempts in a row must agree.
+        check: takes down what is seen.
+    """
+
+    def __init__(self, request: Request, expectation: Expectation, times: int, check: CheckDraft) -> None:
+        self._request = request
+        self._client = request.client
+        self._expectation = expectation
+        self._times = times
+        self._check = check
+        self._attempts: list[Attempt] = []
+        self._before: dict[str, int] = {}
+
+    def run(self) -> list[Attempt]:
+        """Watch the loop.
+
+        Returns:
+            The last attempts, all of which agree.
+
+        Raises:
+            CheckFailed: the deadline passed without agreement.
+            PlatformTrouble: the loop broke.
+        """
+        world, client = self._client.world, self._client
+        mark = world.mark()
+        prefix = f"n{secrets.token_hex(5)}"
+        command = ["bash", "-c", _SCRIPT.read_text(encoding="utf-8"), "attempts", prefix]
+        command += [f"{client.recorder.deadline:.0f}", str(_INTERVAL_SECONDS), _STATS, self._request.stdin]
+        with client.kube.exec(client.namespace, client.pod, CLIENT, command + self._request.arguments) as loop:
+            if self._watch(loop, mark, prefix):
+                return self._attempts[-self._times :]
+        if not self._attempts:
+            raise PlatformTrouble("client pod broken", "the loop in the pod sent nothing")
+        # The loop may have spent its time between the last agreeing attempt and the word of the other two.
+        agrees = [self._expectation.at_a_glance(attempt.curl) for attempt in self._attempts[-self._times :]]
+        if self._judge(mark, prefix) and all(agrees) and len(agrees) == self._times:
+            return self._attempts[-self._times :]
+        raise self._check.failure()
+
+    def _watch(self, loop: Exec, mark: dict[str, int], prefix: str) -> bool:
+        """Follow the loop until the three witnesses agree or it has spent its time. Whether they agree."""
+        ready_us, streak, settling, converged = 0, 0, False, False
+        while (line := loop.line(self._request.seconds + _ADMIN_SECONDS)) != "spent":
+            if line is None:
+                raise PlatformTrouble("exec broke off", "the loop in the pod ended before its time")
+            word, *words = line.split("\t")
+            if word == "ready":
+                with _understood(line):
+                    ready_us, self._before = int(words[0]), _decode_stats(words[1])
+                self._check.loop_is_ready()
+            elif word == "attempt":
+                with _understood(line):
+                    self._attempts.append(parse_attempt(words, ready_us))
+                self._look_for_trouble(self._attempts[-1])
+                agrees = self._expectation.at_a_glance(self._attempts[-1].curl)
+                if not agrees and converged:
+                    # Nothing changed meanwhile: this is no propagation any more, and no later success mends it.
+                    self._stray(mark, prefix)
+                    raise self._check.failure()
+                streak = streak + 1 if agrees else 0
+                converged = converged or streak >= AGREEING
+                if streak >= self._times and not settling:
+                    # Curl agrees often enough: with the loop standing still, ask the other two witnesses.
+                    settling = True
+                    loop.send("settle")
+            elif word == "settled":
+                with _understood(line):
+                    self._count(_decode_stats(words[0]))
+                agree = self._judge(mark, prefix)
+                loop.send("quit" if agree else "go")
+                if agree:
+                    return True
+                # The other two have not come round: what curl sees may still change.
+                settling, converged = False, False
+            else:
+                raise _broken(line)
+        return False
+
+    def _look_for_trouble(self, attempt: Attempt) -> None:
+        """See that an attempt says something about the request, not about the pod it was sent from."""
+        why = _LOCAL_TROUBLE.get(attempt.curl.exit_code)
+        if why is not None:
+            raise PlatformTrouble("client pod broken", f"{why}: {attempt.curl}; is its disk full?")
+        if attempt.took > self._request.seconds + _STALL_SECONDS:
+            detail = f"one attempt took {attempt.took:.1f} s; was its node paused?"
+            raise PlatformTrouble("client pod stood still", detail)
+
+    def _stray(self, mark: dict[str, int], prefix: str) -> None:
+        """Put down one attempt that came out otherwise after the others had agreed."""
+        self._judge(mark, prefix)
+        self._check.stray(self._attempts[-1])
+
+    def _count(self, after: dict[str, int]) -> None:
+        self._check.counted = {
+            name: value - self._before.get(name, 0)
+            for name, value in sorted(after.items())
+            if value != self._before.get(name, 0) and "xds-grpc" not in name
+        }
+
+    def _judge(self, mark: dict[str, int], prefix: str) -> bool:
+        client = self._client
+        log = self._log()
+        match = [prefix, self._request.host, client.address]
+        receipts = client.world.receipts(mark, match)
+        self._attempts = [join(attempt, log, receipts) for attempt in self._attempts]
+        judged = self._attempts[-self._times :]
+        problems = [self._expectation.problems(attempt) for attempt in judged]
+        stray = unaccounted(self._attempts, log, receipts)
+        problems[-1] += [f"server: {receipt}, which neither curl nor Envoy accounts for" for receipt in stray]
+        return self._check.judged(self._attempts, judged, problems)
+
+    def _log(self) -> list[EnvoyLogged]:
+        """Envoy's log, once it holds a line for each attempt that connected; what is there after a while if not."""
+        wanted = {f":{attempt.curl.local_port}" for attempt in self._attempts if attempt.curl.local_port}
+        seen: list[EnvoyLogged] = []
+
+        def look() -> list[EnvoyLogged] | None:
+            nonlocal seen
+            client = self._client
+            text = client.kube.logs(client.namespace, client.pod, "istio-proxy", since=DEADLINE_SECONDS + 10)
+            seen = parse_log(text)
+            ends = tuple(wanted)
+            found = {entry.downstream_remote for entry in seen if entry.downstream_remote.endswith(ends)}
+            return seen if len(found) >= len(wanted) else None
+
+        try:
+            return wait_for("Envoy's access log", look, seconds=_LOG_SECONDS, hint="is access logging on?", every=0.02)
+        except Timeout:
+            # A missing line is for the judge to report, with what the other witnesses saw.
+            return seen
+
+
+def _broken(line: str) -> PlatformTrouble:
+    return PlatformTrouble("client pod broken", f"the loop in the pod said {line[:200]!r}")
+
+
+@contextmanager
+def _understood(line: str) -> Iterator[None]:
+    """What the loop says must make sense; a pod that garbles it says nothing about Istio."""
+    try:
+        yield
+    except (ValueError, IndexError, KeyError) as error:
+        raise _broken(line) from error
+
+
+def _decode_stats(text: str) -> dict[str, int]:
+    return parse_stats(base64.b64decode(text).decode())

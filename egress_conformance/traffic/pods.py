@@ -1,0 +1,125 @@
+"""The client pods of one worker: made when a case asks for one, looked after between cases, made anew when broken."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from egress_conformance.cluster.kube import Doc, Kube
+from egress_conformance.errors import PlatformTrouble
+from egress_conformance.mesh.manifests import ROOT, fill, merge
+from egress_conformance.waiting import wait_for
+from egress_conformance.world.pods import SECONDS, is_ready
+
+CLIENT = "client"
+"""Name of the pod every case has, and of the container that sends requests in any client pod."""
+
+
+@dataclass(frozen=True)
+class Pod:
+    """A client pod as it was when it became ready."""
+
+    namespace: str
+    name: str
+    uid: str
+    address: str
+
+
+class ClientPods:
+    """Client pods in namespaces of one revision of Istio.
+
+    Args:
+        kube: the cluster.
+        values: what the client's manifests want, less `namespace`.
+    """
+
+    def __init__(self, kube: Kube, values: dict[str, str]) -> None:
+        self._kube = kube
+        self._values = values
+        self._namespaces: set[str] = set()
+        self._pods: dict[tuple[str, Path | None], Pod] = {}
+
+    def ready(self, namespace: str, patch: Path | None = None) -> Pod:
+        """A client that is ready: the one there is, or a new one in its place.
+
+        Args:
+            namespace: where; made if it is not there.
+            patch: a manifest laid over the client's own (manifests/platform/client.yaml), as kustomize does.
+
+        Raises:
+            PlatformTrouble: it does not become ready, or has no sidecar.
+        """
+        there = self._pods.get((namespace, patch))
+        if there is not None and self.problem(there) == "":
+            return there
+        if namespace not in self._namespaces:
+            for doc in fill(ROOT / "platform/client-namespace.yaml", {**self._values, "namespace": namespace}):
+                self._kube.apply(doc)
+            self._namespaces.add(namespace)
+        doc = client_doc({**self._values, "namespace": namespace}, patch)
+        if there is not None:
+            self._remove(doc)
+        self._kube.apply(doc)
+        pod = self._wait(doc)
+        self._pods[namespace, patch] = pod
+        return pod
+
+    def problem(self, pod: Pod) -> str:
+        """What is wrong with a client, "" if nothing."""
+        found = self._kube.get("v1", "Pod", pod.name, pod.namespace)
+        if found is None or found["metadata"]["uid"] != pod.uid or found["status"].get("phase") != "Running":
+            why = (found or {}).get("status", {}).get("message") or "it is not the pod the case started with"
+            return f"client pod gone: {why}"
+        return "" if is_ready(found) else "client pod not ready"
+
+    def problems(self) -> str:
+        """What is wrong with any of the clients, "" if nothing."""
+        return next((problem for pod in self._pods.values() if (problem := self.problem(pod))), "")
+
+    def _remove(self, doc: Doc) -> None:
+        self._kube.delete(doc)
+        metadata = doc["metadata"]
+        wait_for(
+            f"client pod {metadata['name']} to go",
+            lambda: None if self._kube.get("v1", "Pod", metadata["name"], metadata["namespace"]) else True,
+            seconds=SECONDS,
+            hint=f"kubectl -n {metadata['namespace']} describe pod {metadata['name']}",
+        )
+
+    def _wait(self, doc: Doc) -> Pod:
+        name, namespace = doc["metadata"]["name"], doc["metadata"]["namespace"]
+        last = ""
+
+        def look() -> Doc | None:
+            nonlocal last
+            pod = self._kube.get("v1", "Pod", name, namespace)
+            last = str((pod or {}).get("status", {}).get("phase", "not there"))
+            return pod if pod is not None and is_ready(pod) else None
+
+        hint = f"kubectl -n {namespace} describe pod {name}"
+        seconds = SECONDS
+        pod = wait_for(f"client pod {name}", look, seconds=seconds, hint=hint, every=0.1, seen=lambda: last)
+        if not _has_sidecar(pod):
+            revision = self._values["revision"]
+            raise PlatformTrouble(
+                "no sidecar", f"Istio injected none into {namespace}: is revision {revision!r} there?"
+            )
+        return Pod(namespace, name, str(pod["metadata"]["uid"]), str(pod["status"]["podIP"]))
+
+
+def client_doc(values: dict[str, str], patch: Path | None) -> Doc:
+    """The client's manifest, with a patch laid over it.
+
+    Args:
+        values: a value for each `${name}`.
+        patch: mappings are merged, anything else replaces what is there; None: no patch.
+    """
+    (doc,) = fill(ROOT / "platform/client.yaml", values)
+    if patch is None:
+        return doc
+    (changes,) = fill(patch, values)
+    merged: Doc = merge(doc, changes)
+    return merged
+
+
+def _has_sidecar(pod: Doc) -> bool:
+    spec = pod["spec"]
+    return any(c["name"] == "istio-proxy" for c in spec["containers"] + spec.get("initContainers", []))

@@ -1,0 +1,39 @@
+"""Versions of Istio, as far as they can be compared: the numbers that `1.31-20260827` or `1.28.2-debug` begin with."""
+
+import re
+from functools import total_ordering
+
+
+@total_ordering
+class Version:
+    """A version of Istio, by its numbers.
+
+    Args:
+        numbers: e.g. ``(1, 28, 2)``; a branch has no third one and counts as its beginning.
+    """
+
+    def __init__(self, *numbers: int) -> None:
+        self.numbers = numbers
+
+    @classmethod
+    def of(cls, text: str) -> "Version":
+        """The version a text begins with; the newest there can be where it begins with none (a branch, a digest)."""
+        match = re.match(r"v?(\d+(?:\.\d+)*)", text)
+        return cls(*(int(number) for number in match[1].split("."))) if match else cls(10**6)
+
+    def within(self, last: str) -> bool:
+        """Whether this is no later than the last of a range: 1.29.1 is within 1.29."""
+        bound = Version.of(last).numbers
+        return self.numbers[: len(bound)] <= bound
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Version) and self.numbers == other.numbers
+
+    def __lt__(self, other: "Version") -> bool:
+        return self.numbers < other.numbers
+
+    def __hash__(self) -> int:
+        return hash(self.numbers)
+
+    def __repr__(self) -> str:
+        return ".".join(str(number) for number in self.numbers)
