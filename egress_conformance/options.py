@@ -41,6 +41,7 @@ OPTIONS = (
         "auto",
     ),
     Option("--prove", "run each case with its subject withheld: it must fail, or it proves nothing", default=False),
+    Option("--cases", "only the cases with these ids, e.g. 'RES-01 POL-*'", metavar="IDS"),
     Option("--deadline", "seconds a check may take to converge", default="30", metavar="SECONDS"),
     Option("--wait", "wait for another run on the cluster to end (default: end with exit code 3)", default=False),
     Option("--fresh", "kind: make the cluster anew", default=False),
@@ -71,6 +72,7 @@ class Options:
     provider: str = "kind"
     images: str = "auto"
     prove: bool = False
+    cases: str | None = None
     deadline: str = "30"
     wait: bool = False
     fresh: bool = False

@@ -4,6 +4,7 @@ Load it with ``pytest_plugins = ["egress_conformance.plugin"]``. The platform co
 reports, and only if there are cases to run; each worker has a client of its own.
 """
 
+import fnmatch
 import signal
 import tempfile
 from collections.abc import Callable, Generator, Iterator
@@ -74,9 +75,17 @@ def pytest_configure_node(node: Any) -> None:  # noqa: ANN401  (xdist has no typ
     node.workerinput["egress_scratch"] = str(node.config.stash[_REPORT].scratch)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the cases in order of the mesh's mode, so that it is flipped a handful of times a run."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Keep what is asked for, in order of the mesh's mode, so that it is flipped a handful of times a run."""
+    if patterns := (config.option.cases or "").split():
+        left_out = [item for item in items if not _is_one_of(_declared(item), patterns)]
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
     items.sort(key=lambda item: _place(_declared(item)))
+
+
+def _is_one_of(declared: Case | None, patterns: list[str]) -> bool:
+    return declared is not None and any(fnmatch.fnmatchcase(declared.id, pattern) for pattern in patterns)
 
 
 def _place(declared: Case | None) -> tuple[bool, str, bool]:

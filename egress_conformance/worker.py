@@ -2,19 +2,19 @@
 
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from filelock import ReadWriteLock
 
 from egress_conformance.case import Case, Mode
 from egress_conformance.cluster.kube import Kube, Refused
-from egress_conformance.errors import PlatformTrouble
+from egress_conformance.errors import PlatformTrouble, Timeout
 from egress_conformance.mesh import install
 from egress_conformance.mesh.config import ISTIO_NAMESPACE, OWN_NAMESPACE, MeshConfig
 from egress_conformance.mesh.gateway import Gateway
 from egress_conformance.mesh.mesh import Mesh
-from egress_conformance.mesh.proxy import Proxy
+from egress_conformance.mesh.proxy import MODE_SECONDS, Proxy
 from egress_conformance.platform import SECOND_REVISION, PlatformInfo
 from egress_conformance.report.ledger import DataPlane
 from egress_conformance.traffic.client import Client
@@ -32,6 +32,10 @@ TRACER = "egress-conformance-zipkin"
 """Name of the tracing provider in the suite's Istio profile."""
 
 
+_TRIES = 100
+"""Workers that want another mode may come first, each once; somebody who puts the mode back comes every time."""
+
+
 class ModeLease:
     """The mesh's mode, shared between workers: many readers of one mode, one writer.
 
@@ -46,17 +50,24 @@ class ModeLease:
 
     @contextmanager
     def hold(self, mode: Mode, *, alone: bool) -> Iterator[None]:
-        """Hold the mesh in a mode, with others or alone; the mode is set if it is another."""
-        while not alone:
+        """Hold the mesh in a mode, with others or alone; the mode is set if it is another.
+
+        Raises:
+            PlatformTrouble: the mode does not stay: somebody puts the mesh config back.
+        """
+        if alone:
+            with self._lock.write_lock():
+                self._set(mode)
+                yield
+            return
+        for _ in range(_TRIES):
             with self._lock.read_lock():
                 if self._config.mode() == mode:
                     yield
                     return
             with self._lock.write_lock():
                 self._set(mode)
-        with self._lock.write_lock():
-            self._set(mode)
-            yield
+        raise PlatformTrouble("mesh config changed by others", f"mode {mode} was set {_TRIES} times and did not stay")
 
     def _set(self, mode: Mode) -> None:
         if self._config.mode() != mode:
@@ -161,7 +172,9 @@ class Worker:
         """Hold the mesh in a mode, obeyed by this worker's client, with others or alone."""
         with self._lease.hold(mode, alone=alone):
             # Another worker may have flipped the mode and back since this one looked: ask the proxy, not memory.
-            self._proxy().wait_for_mode(mode)
+            # One that does not follow is Istio's fault, not the platform's: the case's own controls will say so.
+            with suppress(Timeout):
+                self._proxy().wait_for_mode(mode, min(MODE_SECONDS, self.info.deadline))
             yield
 
     @contextmanager

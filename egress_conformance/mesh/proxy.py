@@ -125,7 +125,7 @@ class Proxy:
             return Mode.ALLOW_ANY
         return Mode.REGISTRY_ONLY if clusters else None
 
-    def wait_for_mode(self, mode: Mode) -> None:
+    def wait_for_mode(self, mode: Mode, seconds: float = MODE_SECONDS) -> None:
         """Wait until the proxy obeys a mode.
 
         Raises:
@@ -134,7 +134,7 @@ class Proxy:
         wait_for(
             f"the proxy to obey {mode}",
             lambda: True if self.mode() == mode else None,
-            seconds=MODE_SECONDS,
+            seconds=seconds,
             hint="istioctl proxy-status; does a Sidecar or another revision's mesh config set the mode here?",
             every=0.05,
             seen=lambda: f"mode {self.mode()}",

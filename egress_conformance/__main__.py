@@ -1,0 +1,5 @@
+"""`python -m egress_conformance`, the same as `egress-conformance`."""
+
+from egress_conformance.cli import main
+
+main()
