@@ -14,6 +14,7 @@ from rich.table import Table
 
 from egress_conformance import catalogue as catalogue_of
 from egress_conformance import ours
+from egress_conformance import soak as soak_of
 from egress_conformance.cluster import doctor as doctor_of
 from egress_conformance.errors import ExitCode, PlatformTrouble, UserError
 from egress_conformance.options import OPTIONS, Options
@@ -66,6 +67,15 @@ def prove(pytest_arguments: tuple[str, ...], **values: Any) -> None:  # noqa: AN
     """Run each case with its subject withheld: one that does not fail proves nothing. The same as `run --prove`."""
     options = Options.of({**values, "prove": True})
     sys.exit(pytest.main(_pytest_command(options, list(pytest_arguments))))
+
+
+@cli.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": True})
+@click.argument("times", type=click.IntRange(min=2))
+@click.option("--load", "busy", type=click.IntRange(min=0), default=0, help="processes that keep a core busy each")
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def soak(times: int, busy: int, arguments: tuple[str, ...]) -> None:
+    """Run the suite TIMES times and say which verdicts changed. Further arguments go to `run`."""
+    sys.exit(soak_of.soak(times, busy, arguments, ROOT, Console()))
 
 
 def _pytest_command(options: Options, arguments: list[str]) -> list[str]:

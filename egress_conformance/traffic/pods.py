@@ -52,12 +52,12 @@ class ClientPods:
             return there
         if namespace not in self._namespaces:
             for doc in fill(ROOT / "platform/client-namespace.yaml", {**self._values, "namespace": namespace}):
-                self._kube.apply(doc)
+                self._apply(doc)
             self._namespaces.add(namespace)
         doc = client_doc({**self._values, "namespace": namespace}, patch)
         if there is not None:
             self._remove(doc)
-        self._kube.apply(doc)
+        self._apply(doc)
         pod = self._wait(doc)
         self._pods[namespace, patch] = pod
         return pod
@@ -73,6 +73,29 @@ class ClientPods:
     def problems(self) -> str:
         """What is wrong with any of the clients, "" if nothing."""
         return next((problem for pod in self._pods.values() if (problem := self.problem(pod))), "")
+
+    def _apply(self, doc: Doc) -> None:
+        """Apply a document, with patience for webhooks: istiod is ready some moments before its Service leads to it."""
+        last = ""
+
+        def look() -> bool | None:
+            nonlocal last
+            try:
+                self._kube.apply(doc)
+            except PlatformTrouble as trouble:
+                if "failed calling webhook" not in trouble.detail:
+                    raise
+                last = trouble.detail
+                return None
+            return True
+
+        wait_for(
+            "istiod's webhook to answer",
+            look,
+            seconds=SECONDS,
+            hint="kubectl -n istio-system get pods",
+            seen=lambda: last,
+        )
 
     def _remove(self, doc: Doc) -> None:
         self._kube.delete(doc)

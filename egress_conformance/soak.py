@@ -1,0 +1,71 @@
+"""The suite many times over: does a verdict ever change?"""
+
+import re
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from rich.console import Console
+
+from egress_conformance.errors import ExitCode, PlatformTrouble
+from egress_conformance.report import headline
+from egress_conformance.report.ledger import Ledger
+from egress_conformance.report.stability import changed, late
+from egress_conformance.report.words import several
+
+
+@contextmanager
+def load(processes: int) -> Iterator[None]:
+    """So many processes that keep a core busy each."""
+    busy = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(processes)]
+    try:
+        yield
+    finally:
+        for process in busy:
+            process.kill()
+            process.wait()
+
+
+def soak(times: int, busy: int, arguments: Sequence[str], root: Path, console: Console) -> ExitCode:
+    """Run the suite several times and say which verdicts changed.
+
+    Args:
+        times: how often.
+        busy: how many processes put the machine under load meanwhile.
+        arguments: of `egress-conformance run`.
+        root: where reports/ is.
+        console: where it is told.
+
+    Returns:
+        PASSED if no verdict ever changed and every run ended alike with 0; FAILED if one changed.
+
+    Raises:
+        PlatformTrouble: a run wrote no report.
+    """
+    ledgers: list[Ledger] = []
+    codes = []
+    with load(busy):
+        for number in range(1, times + 1):
+            code, ledger = _run(arguments, root)
+            ledgers.append(ledger)
+            codes.append(code)
+            console.print(f"run {number} of {times}: exit code {code}, {headline(ledger)}", highlight=False)
+    flaky = changed(ledgers)
+    for case in flaky:
+        console.print("\n".join(case.lines()), highlight=False, markup=False)
+    slow = late(ledgers)
+    if slow:
+        console.print("converged late: " + ", ".join(f"{case} {several(n, 'time')}" for case, n in slow.items()))
+    console.print(f"{several(len(flaky), 'verdict')} changed in {several(times, 'run')}", highlight=False)
+    return ExitCode.FAILED if flaky else ExitCode(max(codes))
+
+
+def _run(arguments: Sequence[str], root: Path) -> tuple[int, Ledger]:
+    command = [sys.executable, "-m", "egress_conformance", "run", *arguments]
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
+    match = re.search(r"^report: (.+)/report\.html$", done.stdout, re.MULTILINE)
+    if match is None:
+        raise PlatformTrouble("a run wrote no report", (done.stderr or done.stdout).strip()[-2000:])
+    return done.returncode, Ledger.read(root / match[1] / "ledger.json")
