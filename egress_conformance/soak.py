@@ -48,7 +48,7 @@ def soak(times: int, busy: int, arguments: Sequence[str], root: Path, console: C
     codes = []
     with load(busy):
         for number in range(1, times + 1):
-            code, ledger = _run(arguments, root)
+            code, ledger = run_suite(arguments, root)
             ledgers.append(ledger)
             codes.append(code)
             console.print(f"run {number} of {times}: exit code {code}, {headline(ledger)}", highlight=False)
@@ -62,7 +62,19 @@ def soak(times: int, busy: int, arguments: Sequence[str], root: Path, console: C
     return ExitCode.FAILED if flaky else ExitCode(max(codes))
 
 
-def _run(arguments: Sequence[str], root: Path) -> tuple[int, Ledger]:
+def run_suite(arguments: Sequence[str], root: Path) -> tuple[int, Ledger]:
+    """Run the suite in a process of its own.
+
+    Args:
+        arguments: of `egress-conformance run`.
+        root: where reports/ is.
+
+    Returns:
+        Its exit code and its ledger.
+
+    Raises:
+        PlatformTrouble: it wrote no report.
+    """
     command = [sys.executable, "-m", "egress_conformance", "run", *arguments]
     done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
     match = re.search(r"^report: (.+)/report\.html$", done.stdout, re.MULTILINE)

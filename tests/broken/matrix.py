@@ -9,8 +9,6 @@ other cases must stay green. It ends with 1 if a mesh was missed or a case raise
 
 import argparse
 import fnmatch
-import re
-import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -25,7 +23,8 @@ from egress_conformance.mesh.config import OWN_NAMESPACE
 from egress_conformance.mesh.manifests import fill
 from egress_conformance.options import Options
 from egress_conformance.platform import Platform
-from egress_conformance.report.ledger import CaseRecord, Ledger, Verdict
+from egress_conformance.report.ledger import Verdict
+from egress_conformance.soak import run_suite
 from egress_conformance.world.world import find_servers
 
 FOLDER = Path(__file__).resolve().parent
@@ -155,27 +154,12 @@ def mend(kube: Kube) -> list[str]:
     return [describe(doc) for doc in left]
 
 
-def run_suite(cases: list[str], istio: str | None) -> dict[str, CaseRecord]:
-    """Run these cases and read their ledger.
-
-    Raises:
-        RuntimeError: the run ended without one.
-    """
-    command = [sys.executable, "-m", "egress_conformance", "run", "--deadline", DEADLINE, "--cases", " ".join(cases)]
-    command += ["--istio", istio] if istio else []
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    match = re.search(r"^report: (.+)/report\.html$", done.stdout, re.MULTILINE)
-    if match is None:
-        raise RuntimeError(f"the run wrote no report:\n{done.stdout[-3000:]}{done.stderr[-3000:]}")
-    return {case.id: case for case in Ledger.read(ROOT / match[1] / "ledger.json").cases}
-
-
-def rows(kube: Kube, wanted: list[BrokenMesh], cases: list[str], istio: str | None) -> Iterator[Row]:
+def rows(kube: Kube, wanted: list[BrokenMesh], cases: list[str], arguments: list[str]) -> Iterator[Row]:
     """Break the mesh in one way after another and run the cases each time."""
     for mesh in wanted:
         with broken(kube, mesh):
-            records = run_suite(cases, istio)
-        yield Row(mesh, {case: record.verdict for case, record in records.items()})
+            _, ledger = run_suite(["--deadline", DEADLINE, "--cases", " ".join(cases), *arguments], ROOT)
+        yield Row(mesh, {case.id: case.verdict for case in ledger.cases})
 
 
 def told(row: Row) -> str:
@@ -224,7 +208,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--istio", help="version of Istio")
     parser.add_argument("--write", action="store_true", help="write docs/broken-meshes.md")
     given = parser.parse_args(arguments)
-    platform = Platform(Options(istio=given.istio), click.echo)
+    platform = Platform(Options(istio=given.istio, wait=True), click.echo)
     try:
         info = platform.up()
     finally:
@@ -237,7 +221,7 @@ def main(arguments: list[str]) -> int:
         wanted = meshes(values, given.mesh)
         cases = sorted({case for mesh in meshes(values) for case in mesh.caught_by})
         found = []
-        for row in rows(kube, wanted, cases, given.istio):
+        for row in rows(kube, wanted, cases, ["--wait", *(["--istio", given.istio] if given.istio else [])]):
             click.echo(told(row))
             found.append(row)
     finally:
