@@ -107,6 +107,11 @@ class Worker:
     def _proxy(self) -> Proxy:
         return self.client(self.world("none"), Recorder()).proxy
 
+    @property
+    def _istiod_labels(self) -> str:
+        """Of the istiod under test: a case may install another revision beside it."""
+        return f"app=istiod,istio.io/rev={self.info.revision or 'default'}"
+
     def make_ready(self) -> None:
         """Have client and world ready for the next case, whatever became of them in the last one.
 
@@ -120,7 +125,7 @@ class Worker:
             try:
                 self._outside.make_ready()
                 self._pods.ready(self._namespace)
-                self._istiod = pod_states(self.kube, ISTIO_NAMESPACE, "app=istiod")
+                self._istiod = pod_states(self.kube, ISTIO_NAMESPACE, self._istiod_labels)
             except (PlatformTrouble, Refused) as trouble:
                 last = str(trouble)
                 return None
@@ -201,9 +206,8 @@ class Worker:
 
     def istiod_rejections(self) -> int:
         """Configurations that proxies of this revision rejected, as istiod counts them (`pilot_total_xds_rejects`)."""
-        label = f"app=istiod,istio.io/rev={self.info.revision or 'default'}"
         total = 0
-        for pod in self.kube.find("v1", "Pod", ISTIO_NAMESPACE, label):
+        for pod in self.kube.find("v1", "Pod", ISTIO_NAMESPACE, self._istiod_labels):
             path = f"/api/v1/namespaces/{ISTIO_NAMESPACE}/pods/{pod['metadata']['name']}:15014/proxy/metrics"
             lines = self.kube.raw("GET", path).decode().splitlines()
             total += sum(int(float(line.split()[-1])) for line in lines if line.startswith("pilot_total_xds_rejects{"))
@@ -234,7 +238,7 @@ class Worker:
         """
         if problem := self._pods.problems() or self._outside.problem():
             return problem
-        if self._istiod != pod_states(self.kube, ISTIO_NAMESPACE, "app=istiod"):
+        if self._istiod != pod_states(self.kube, ISTIO_NAMESPACE, self._istiod_labels):
             return "istiod restarted: it is not the one the case started with"
         return ""
 
