@@ -87,6 +87,12 @@ class Proxy:
                 found[listener["name"]] = f"{socket['address']}:{socket['port_value']}"
         return found
 
+    def listener_filters(self, name: str) -> list[str]:
+        """Short names of a listener's listener filters, in order (`tls_inspector`, ...); [] if there is no listener."""
+        configs = self._json(f"/config_dump?resource=dynamic_listeners&name_regex=^{name}$").get("configs", [])
+        listeners = [config.get("active_state", {}).get("listener", {}) for config in configs]
+        return [each["name"].rpartition(".")[2] for one in listeners for each in one.get("listener_filters", [])]
+
     def routes(self, host: str) -> list[str]:
         """`route configuration: virtual host -> domains` of each virtual host that names a host."""
         configs = self._json("/config_dump?resource=dynamic_route_configs").get("configs", [])
@@ -120,7 +126,10 @@ class Proxy:
     def mode(self) -> Mode | None:
         """The mode this proxy obeys, told by where its catch-all listener sends unmatched connections."""
         dump = self._admin("/config_dump?resource=dynamic_listeners&name_regex=virtualOutbound")
-        clusters = set(re.findall(r'"cluster": "(PassthroughCluster|BlackHoleCluster)"', _default_chain(dump)))
+        names = "PassthroughCluster|BlackHoleCluster|AllowAnyDynamicDNSCluster"
+        clusters = set(re.findall(rf'"cluster": "({names})"', _default_chain(dump)))
+        if "AllowAnyDynamicDNSCluster" in clusters:
+            return Mode.ALLOW_ANY_DYNAMIC_DNS
         if "PassthroughCluster" in clusters:
             return Mode.ALLOW_ANY
         return Mode.REGISTRY_ONLY if clusters else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import ipaddress
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -143,7 +144,9 @@ class Convergence:
     def _judge(self, mark: dict[str, int], prefix: str) -> bool:
         client = self._client
         log = self._log()
-        match = [prefix, self._request.host, client.address]
+        # A name is the case's own; an address is not: others may ask for it at the same time.
+        names = [] if _is_address(self._request.host) else [self._request.host]
+        match = [prefix, *names, client.address]
         receipts = client.world.receipts(mark, match)
         self._attempts = [join(attempt, log, receipts) for attempt in self._attempts]
         judged = self._attempts[-self._times :]
@@ -171,6 +174,14 @@ class Convergence:
         except Timeout:
             # A missing line is for the judge to report, with what the other witnesses saw.
             return seen
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
 
 
 def _broken(line: str) -> PlatformTrouble:

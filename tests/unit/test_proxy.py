@@ -135,10 +135,29 @@ def virtual_outbound(cluster: str, *, default: bool = False) -> dict[str, Any]:
 @pytest.mark.parametrize("default", [False, True], ids=["a chain among others", "the default chain"])
 @pytest.mark.parametrize(
     ("cluster", "mode"),
-    [("PassthroughCluster", Mode.ALLOW_ANY), ("BlackHoleCluster", Mode.REGISTRY_ONLY), ("somewhere-else", None)],
+    [
+        ("PassthroughCluster", Mode.ALLOW_ANY),
+        ("BlackHoleCluster", Mode.REGISTRY_ONLY),
+        ("AllowAnyDynamicDNSCluster", Mode.ALLOW_ANY_DYNAMIC_DNS),
+        ("somewhere-else", None),
+    ],
 )
 def test_the_mode_is_where_unmatched_connections_go(cluster: str, mode: Mode | None, default: bool) -> None:
     assert proxy(virtualOutbound=virtual_outbound(cluster, default=default)).mode() == mode
+
+
+def test_dynamic_dns_is_told_from_allow_any_which_it_has_for_tls_and_tcp() -> None:
+    dump = virtual_outbound("PassthroughCluster", default=True)
+    chain = {"name": "virtualOutbound-catchall-tcp-http", "filters": [{"cluster": "AllowAnyDynamicDNSCluster"}]}
+    dump["configs"][0]["active_state"]["listener"]["filter_chains"].append(chain)
+    assert proxy(virtualOutbound=dump).mode() == Mode.ALLOW_ANY_DYNAMIC_DNS
+
+
+def test_listener_filters_are_named_in_order() -> None:
+    filters = [{"name": "envoy.filters.listener.tls_inspector"}, {"name": "envoy.filters.listener.http_inspector"}]
+    dump = {"configs": [{"active_state": {"listener": {"listener_filters": filters}}}]}
+    assert proxy(**{"0.0.0.0_80": dump}).listener_filters("0.0.0.0_80") == ["tls_inspector", "http_inspector"]
+    assert proxy(**{"0.0.0.0_80": {}}).listener_filters("0.0.0.0_80") == []
 
 
 @pytest.mark.parametrize("dump", [{}, {"configs": [{"name": "virtualOutbound"}]}])
