@@ -1,5 +1,6 @@
 """The client: the pod in the mesh that sends requests; a request converges on an expectation, or fails."""
 
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -271,18 +272,32 @@ class Request:
         """
         return self._converge(IsBlocked(kind or self.blocked))
 
-    def is_answered(self, status: int, *, flags: str, body: bytes) -> Seen:
-        """Wait until the proxy itself answers the request, and no server hears of it.
+    def is_answered(
+        self,
+        status: int,
+        *,
+        flags: str,
+        body: bytes | re.Pattern[bytes],
+        upstream: Site | Server | None = None,
+        port: int | None = None,
+        **expect: Any,  # noqa: ANN401
+    ) -> Seen:
+        """Wait until the proxy itself answers the request.
 
         Args:
             status: HTTP status.
             flags: Envoy's response flags.
-            body: the whole body.
+            body: the whole body, or a regular expression for it.
+            upstream: whom the proxy sent it to in vain before; None where no server hears of it.
+            port: that server's port, if not the one the request names.
+            expect: further fields of `expect.Answered`.
 
         Raises:
             CheckFailed: it does not.
         """
-        return self._converge(Answered(status, flags, body))
+        servers = upstream.servers if isinstance(upstream, Site) else (upstream,) if upstream else ()
+        addresses = frozenset(f"{server.address}:{port or self._port()}" for server in servers)
+        return self._converge(Answered(status, flags, body, addresses, **expect))
 
     def _port(self) -> int:
         parts = urlsplit(self.arguments[-1].replace("{nonce}", "n"))

@@ -31,6 +31,10 @@ def _check(problems: list[str], witness: str, what: str, seen: object, expected:
         problems.append(f"{witness}: {what} is {seen!r}, expected {expected!r}")
 
 
+def _number(count: int) -> str:
+    return "one" if count == 1 else str(count)
+
+
 def _one_line(problems: list[str], attempt: Attempt) -> EnvoyLogged | None:
     """The one line Envoy must have logged of an attempt."""
     if len(attempt.logged) == 1:
@@ -69,6 +73,8 @@ class Reaches:
         flags: Envoy's response flags.
         at_least_seconds: the answer may not come sooner.
         at_most_seconds: nor later.
+        arrivals: how often the servers receive it: more than once where the proxy tries again.
+        via: `ip:port` of a gateway, to which the caller's Envoy hands it; "" where it goes to the server itself.
     """
 
     name: str
@@ -83,6 +89,8 @@ class Reaches:
     flags: str = "-"
     at_least_seconds: float = 0
     at_most_seconds: float = 5
+    arrivals: int = 1
+    via: str = ""
 
     def __str__(self) -> str:
         return f"reaches {self.name} by {self.cluster}" + (f" with {self.status}" if self.status else "")
@@ -102,17 +110,20 @@ class Reaches:
             code = self.status if self.logged_code is None else self.logged_code
             _check(found, "envoy", "the response code", line.code, code)
             _check(found, "envoy", "the response flags", line.flags, self.flags)
-            if self.instances.get(line.upstream_host) is None:
+            if self.via:
+                _check(found, "envoy", "the gateway it was handed to", line.upstream_host, self.via)
+            elif self.instances.get(line.upstream_host) is None:
                 found.append(f"envoy: sent it to {line.upstream_host}, expected one of {sorted(self.instances)}")
             elif self.instances[line.upstream_host] != instance:
                 found.append(f"envoy: sent it to {line.upstream_host}, but another server answered")
         requests = attempt.requests
-        if len(requests) != 1:
+        if len(requests) != self.arrivals:
             where = ", ".join(sorted({receipt.server for receipt in requests})) or "nobody"
-            found.append(f"server: {len(requests)} receipts ({where}), expected exactly one")
+            found.append(f"server: {len(requests)} receipts ({where}), expected exactly {_number(self.arrivals)}")
+        # Of several arrivals the last is the one whose answer came back.
         found += [
             f"server: received by {receipt.server}, but the answer is another server's"
-            for receipt in requests
+            for receipt in (requests if self.arrivals == 1 else requests[-1:])
             if receipt.instance != instance
         ]
         for receipt in requests:
@@ -224,11 +235,24 @@ class IsBlocked:
 
 @dataclass(frozen=True)
 class Answered:
-    """The proxy itself answers, in a way the case describes, and no server hears of it (e.g. an injected fault)."""
+    """The proxy itself answers, in a way the case describes: at once, or when nothing good came back from upstream.
+
+    Attributes:
+        status: HTTP status.
+        flags: Envoy's response flags.
+        body: the whole body, or a regular expression for it.
+        upstream: `ip:port` of each server it may have been sent to before (e.g. a time-out); none where the proxy
+            answers by itself (e.g. an injected fault), so that no server hears of it.
+        arrivals: how many times those servers receive the request; 0 also where only a connection is tried.
+        failure: regular expression for Envoy's transport failure reason, e.g. of a certificate it does not accept.
+    """
 
     status: int
     flags: str
-    body: bytes
+    body: bytes | re.Pattern[bytes]
+    upstream: frozenset[str] = frozenset()
+    arrivals: int = 0
+    failure: str = "-"
 
     def __str__(self) -> str:
         return f"is answered {self.status} by the proxy (flags {self.flags})"
@@ -244,14 +268,26 @@ class Answered:
         if line is not None:
             _check(found, "envoy", "the response flags", line.flags, self.flags)
             _check(found, "envoy", "the response code", line.code, self.status)
-            _check(found, "envoy", "the upstream host", line.upstream_host, "-")
-        found += [f"server: {receipt} in spite of it" for receipt in attempt.received]
+            if not self.upstream:
+                _check(found, "envoy", "the upstream host", line.upstream_host, "-")
+            elif line.upstream_host not in self.upstream:
+                found.append(f"envoy: sent it to {line.upstream_host}, expected one of {sorted(self.upstream)}")
+            if re.fullmatch(self.failure, line.transport_failure) is None:
+                found.append(f"envoy: the transport failure is {line.transport_failure!r}, expected {self.failure!r}")
+        if not self.upstream:
+            return found + [f"server: {receipt} in spite of it" for receipt in attempt.received]
+        count = len(attempt.requests)
+        if count != self.arrivals:
+            found.append(f"server: {count} receipts of the request, expected exactly {_number(self.arrivals)}")
         return found
 
     def _curl_problems(self, curl: CurlSaw) -> list[str]:
         found: list[str] = []
         _check(found, "curl", "the exit code", curl.exit_code, 0)
         _check(found, "curl", "the status", curl.status, self.status)
-        _check(found, "curl", "the body", curl.body, self.body)
+        if isinstance(self.body, bytes):
+            _check(found, "curl", "the body", curl.body, self.body)
+        elif self.body.fullmatch(curl.body) is None:
+            found.append(f"curl: the body is {curl.body!r}, expected {self.body.pattern!r}")
         _check(found, "curl", "response header server", curl.headers.get("server"), "envoy")
         return found
