@@ -26,14 +26,20 @@ class Version:
         bound = Version.of(last).numbers
         return self.numbers[: len(bound)] <= bound
 
+    @property
+    def _significant(self) -> tuple[int, ...]:
+        """The numbers without zeros at the end: 1.31 and 1.31.0 are the same."""
+        count = max((place for place, number in enumerate(self.numbers, start=1) if number), default=0)
+        return self.numbers[:count]
+
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Version) and self.numbers == other.numbers
+        return isinstance(other, Version) and self._significant == other._significant
 
     def __lt__(self, other: "Version") -> bool:
-        return self.numbers < other.numbers
+        return self._significant < other._significant
 
     def __hash__(self) -> int:
-        return hash(self.numbers)
+        return hash(self._significant)
 
     def __repr__(self) -> str:
         return ".".join(str(number) for number in self.numbers)

@@ -41,6 +41,83 @@ def test_a_case_may_ask_for_another_mode_to_be_alone_and_for_more() -> None:
     assert (found.mode, found.flips, found.requires) == (Mode.ALLOW_ANY, True, (Requirement.TRACER,))
 
 
+def test_a_case_may_say_which_versions_it_is_about_and_how_it_is_proved() -> None:
+    table = {"1.28": "empty", "1.30": "gone"}
+    found = declared(since="1.28", until="1.31", by_version=table, subject_is_mode=True)
+    assert (found.since, found.until, found.by_version, found.subject_is_mode) == ("1.28", "1.31", table, True)
+    assert declared(unprovable="there is nothing to withhold").unprovable == "there is nothing to withhold"
+
+
+def test_a_case_is_about_all_versions_and_provable_unless_it_says_otherwise() -> None:
+    found = declared()
+    assert (found.since, found.until, dict(found.by_version)) == ("", "", {})
+    assert (found.subject_is_mode, found.unprovable) == (False, "")
+
+
+OUTSIDE = {
+    "no bounds": ({}, "1.28.2", ""),
+    "before the first": ({"since": "1.30"}, "1.29.1", "promised since Istio 1.30; this is 1.29.1"),
+    "the first": ({"since": "1.30"}, "1.30.0", ""),
+    "a snapshot of the first's branch": ({"since": "1.31"}, "1.31-20260827", ""),
+    "a snapshot of a branch, before the patch": (
+        {"since": "1.31.2"},
+        "1.31-20260827",
+        "promised since Istio 1.31.2; this is 1.31-20260827",
+    ),
+    "the last": ({"until": "1.29"}, "1.29", ""),
+    "a patch of the last": ({"until": "1.29"}, "1.29.7", ""),
+    "after the last": ({"until": "1.29"}, "1.30.0", "promised until Istio 1.29; this is 1.30.0"),
+    "between": ({"since": "1.28", "until": "1.29"}, "1.28.2", ""),
+    "below both": ({"since": "1.28", "until": "1.29"}, "1.27.9", "promised since Istio 1.28; this is 1.27.9"),
+    "above both": ({"since": "1.28", "until": "1.29"}, "1.31.0", "promised until Istio 1.29; this is 1.31.0"),
+    "a build without a number, which is the newest": (
+        {"until": "1.31"},
+        "latest",
+        "promised until Istio 1.31; this is latest",
+    ),
+}
+
+
+@pytest.mark.parametrize(("bounds", "istio", "why"), OUTSIDE.values(), ids=OUTSIDE)
+def test_a_case_says_nothing_of_versions_out_of_its_range(bounds: dict[str, str], istio: str, why: str) -> None:
+    assert declared(**bounds).out_of_range(istio) == why
+
+
+TABLE = {"1.30": "gone", "1.9": "there", "1.29.1": "empty"}
+
+
+@pytest.mark.parametrize(
+    ("istio", "expected"),
+    [
+        ("1.9", "there"),
+        ("1.28.2", "there"),
+        ("1.29.0", "there"),
+        ("1.29.1", "empty"),
+        ("1.29.7-debug", "empty"),
+        ("1.30", "gone"),
+        ("1.31-20260827", "gone"),
+        ("latest", "gone"),
+    ],
+)
+def test_what_is_expected_is_what_the_last_row_up_to_this_version_says(istio: str, expected: str) -> None:
+    assert declared(by_version=TABLE).expected(istio) == expected
+
+
+@pytest.mark.parametrize(("table", "istio"), [(TABLE, "1.8.6"), ({}, "1.31.0")])
+def test_a_table_that_begins_later_says_nothing(table: dict[str, str], istio: str) -> None:
+    with pytest.raises(KeyError, match=f"TST-01 says nothing of Istio {istio}: its table begins later"):
+        declared(by_version=table).expected(istio)
+
+
+def test_each_mode_has_an_opposite() -> None:
+    assert {mode: mode.other for mode in Mode} == {
+        Mode.REGISTRY_ONLY: Mode.ALLOW_ANY,
+        Mode.ALLOW_ANY: Mode.REGISTRY_ONLY,
+        # It lets everything out too, so it is blocking everything that is its opposite.
+        Mode.ALLOW_ANY_DYNAMIC_DNS: Mode.REGISTRY_ONLY,
+    }
+
+
 def test_the_statement_is_the_first_sentence_in_one_line() -> None:
     @case("TST-01", source="x")
     def test_long() -> None:
