@@ -95,8 +95,9 @@ class Convergence:
             elif word == "attempt":
                 with _understood(line):
                     self._attempts.append(parse_attempt(words, ready_us))
-                self._look_for_trouble(self._attempts[-1])
-                agrees = self._expectation.at_a_glance(self._attempts[-1].curl)
+                last = self._attempts[-1]
+                look_for_trouble(last.curl.exit_code, last.took, allowed=self._request.seconds, said=str(last.curl))
+                agrees = self._expectation.at_a_glance(last.curl)
                 if not agrees and converged:
                     # Nothing changed meanwhile: this is no propagation any more, and no later success mends it.
                     self._stray(mark, prefix)
@@ -119,15 +120,6 @@ class Convergence:
             else:
                 raise _broken(line)
         return False
-
-    def _look_for_trouble(self, attempt: Attempt) -> None:
-        """See that an attempt says something about the request, not about the pod it was sent from."""
-        why = _LOCAL_TROUBLE.get(attempt.curl.exit_code)
-        if why is not None:
-            raise PlatformTrouble("client pod broken", f"{why}: {attempt.curl}; is its disk full?")
-        if attempt.took > self._request.seconds + _STALL_SECONDS:
-            detail = f"one attempt took {attempt.took:.1f} s; was its node paused?"
-            raise PlatformTrouble("client pod stood still", detail)
 
     def _stray(self, mark: dict[str, int], prefix: str) -> None:
         """Put down one attempt that came out otherwise after the others had agreed."""
@@ -182,6 +174,25 @@ def _is_address(host: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def look_for_trouble(exit_code: int, took: float, *, allowed: float, said: str) -> None:
+    """See that a request says something about the mesh, not about the pod it was sent from.
+
+    Args:
+        exit_code: curl's.
+        took: seconds.
+        allowed: seconds curl was given.
+        said: what curl says of it.
+
+    Raises:
+        PlatformTrouble: it says something about the pod.
+    """
+    why = _LOCAL_TROUBLE.get(exit_code)
+    if why is not None:
+        raise PlatformTrouble("client pod broken", f"{why}: {said}; is its disk full?")
+    if took > allowed + _STALL_SECONDS:
+        raise PlatformTrouble("client pod stood still", f"one request took {took:.1f} s; was its node paused?")
 
 
 def _broken(line: str) -> PlatformTrouble:

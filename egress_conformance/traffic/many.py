@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from importlib import resources
 from typing import TYPE_CHECKING
 
-from egress_conformance.errors import PlatformTrouble
+from egress_conformance.errors import PlatformTrouble, Timeout
 from egress_conformance.report import ledger
 from egress_conformance.traffic.attempt import EnvoyLogged, Receipt, nonce_of, parse_log
+from egress_conformance.traffic.convergence import look_for_trouble
 from egress_conformance.traffic.expect import Reaches
 from egress_conformance.traffic.pods import CLIENT
 from egress_conformance.traffic.recorder import CheckDraft
@@ -82,7 +83,8 @@ class Many:
             client.namespace, client.pod, CLIENT, [*command, *self._rate, *self._request.arguments]
         )
         if self._loop.line(SECONDS) != "started":
-            raise PlatformTrouble("client pod broken", "the loop in the pod did not start")
+            with self._loop:
+                raise PlatformTrouble("client pod broken", "the loop in the pod did not start")
         self._check.loop_is_ready()
         return self
 
@@ -97,21 +99,25 @@ class Many:
         """Wait until all of them are sent.
 
         Raises:
-            PlatformTrouble: that took more than a minute.
+            PlatformTrouble: that took more than a minute, or some were not sent.
         """
         if self._loop is not None:
-            self._read(self._loop)
+            end = self._read(self._loop)
+            if len(self.sent) != self._times:
+                detail = f"{len(self.sent)} of {self._times} requests were sent; curl {end}"
+                raise PlatformTrouble("client pod broken", detail)
 
-    def _read(self, loop: Exec) -> None:
+    def _read(self, loop: Exec) -> str:
+        """Take in what became of each request; what is said of the end."""
         while True:
             line = loop.line(SECONDS)
             if line is None:
                 raise PlatformTrouble("exec broke off", "the loop in the pod ended before its time")
             if line.startswith("ended"):
-                return
-            number, status, code, seconds, connects, _ = line.split()
-            nonce = f"{self._prefix}-{int(number) + 1}"
-            self.sent.append(Sent(nonce, int(status), int(code), float(seconds), int(connects)))
+                return line
+            sent = parse_sent(line)
+            look_for_trouble(sent.exit_code, sent.seconds, allowed=self._request.seconds, said=line)
+            self.sent.append(sent)
 
     def judge(self) -> None:
         """Ask the three witnesses of every request.
@@ -143,8 +149,23 @@ class Many:
 
         try:
             return wait_for("Envoy's access log", look, seconds=_LOG_SECONDS, hint="is access logging on?", every=0.1)
-        except PlatformTrouble:
+        except Timeout:
+            # A missing line is for the judge to report, with what the other witnesses saw.
             return seen
+
+
+def parse_sent(line: str) -> Sent:
+    """Parse a line of many.sh.
+
+    Raises:
+        PlatformTrouble: it is garbled.
+    """
+    try:
+        status, code, seconds, connects, url = line.split()
+        sent = Sent(nonce_of(url) or "", int(status), int(code), float(seconds), int(connects))
+    except ValueError:
+        raise PlatformTrouble("client pod broken", f"the loop in the pod said {line[:200]!r}") from None
+    return sent
 
 
 def problems_of_many(
