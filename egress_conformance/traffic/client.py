@@ -20,6 +20,7 @@ from egress_conformance.world.world import Server, Site, World
 
 CURL_SECONDS = 5
 TCP_SECONDS = 2
+_PORTS = {"http": 80, "https": 443}
 _VERSIONS = {"": [], "1.0": ["--http1.0"], "1.1": ["--http1.1"], "2": ["--http2-prior-knowledge"]}
 
 
@@ -115,7 +116,7 @@ class Client:
             options: further options of curl (https://curl.se/docs/manpage.html).
         """
         parts = urlsplit(url)
-        port = parts.port or {"http": 80, "https": 443}[parts.scheme]
+        port = parts.port or _PORTS[parts.scheme]
         arguments = ["--cacert", "/world/ca.crt", "--max-time", str(seconds), *_VERSIONS[http]]
         arguments += ["--head"] if method == "HEAD" else [] if method == "GET" else ["--request", method]
         if dial is not None:
@@ -130,7 +131,12 @@ class Client:
         description += f" by HTTP/{http}" if http else ""
         description += f" dialling {dial}" if dial else ""
         blocked = Blocked.TLS_RESET if parts.scheme == "https" else Blocked.BAD_GATEWAY
-        return Request(self, description, arguments, body or "", parts.hostname or "", blocked, seconds)
+        authority = parts.netloc.removesuffix(f":{_PORTS[parts.scheme]}")
+        authority = next((value for name, value in (headers or {}).items() if name.lower() == "host"), authority)
+        path = urlsplit(arguments[-1])
+        target = f"{path.path or '/'}?{path.query}"
+        host = parts.hostname or ""
+        return Request(self, description, arguments, body or "", host, blocked, seconds, authority, target)
 
     def tcp(self, address: str, port: int) -> "Request":
         """A TCP connection that sends one line and waits for one line, not yet made.
@@ -156,6 +162,8 @@ class Request:
         host: the host name or address it is for.
         blocked: the kind of being blocked this sort of request meets unless a case says otherwise.
         seconds: curl's time-out for one attempt.
+        authority: the Host that is sent; "" where the protocol has none.
+        target: the path that is sent, with `{nonce}` in it; "" likewise.
     """
 
     client: Client
@@ -165,6 +173,8 @@ class Request:
     host: str
     blocked: Blocked
     seconds: int
+    authority: str = ""
+    target: str = ""
 
     def reaches(
         self, target: Site | Server, *, cluster: str, port: int | None = None, times: int = AGREEING, **expect: object
@@ -197,7 +207,7 @@ class Request:
             instances={f"{server.address}:{port}": server.instance for server in servers},
             servers={server.instance: server.name for server in servers},
             cluster=cluster,
-            **{"tls": tls, **defaults, **expect},  # type: ignore[arg-type]
+            **{"tls": tls, "host": self.authority, "path": self.target, **defaults, **expect},  # type: ignore[arg-type]
         )
 
     def never_fails(
@@ -301,7 +311,7 @@ class Request:
 
     def _port(self) -> int:
         parts = urlsplit(self.arguments[-1].replace("{nonce}", "n"))
-        return parts.port or {"http": 80, "https": 443}[parts.scheme]
+        return parts.port or _PORTS[parts.scheme]
 
     def _converge(self, expectation: Expectation, times: int = AGREEING) -> Seen:
         self.client.recorder.hosts.append(self.host)

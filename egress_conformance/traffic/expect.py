@@ -74,6 +74,8 @@ class Reaches:
         at_least_seconds: the answer may not come sooner.
         at_most_seconds: nor later.
         arrivals: how often the servers receive it: more than once where the proxy tries again.
+        host: the Host (`:authority`) the servers must have received; "" where the protocol has none.
+        path: the path they must have received, `{nonce}` standing for the attempt's nonce; "" likewise.
         via: `ip:port` of a gateway, to which the caller's Envoy hands it; "" where it goes to the server itself.
     """
 
@@ -90,6 +92,8 @@ class Reaches:
     at_least_seconds: float = 0
     at_most_seconds: float = 5
     arrivals: int = 1
+    host: str = ""
+    path: str = ""
     via: str = ""
 
     def __str__(self) -> str:
@@ -127,6 +131,10 @@ class Reaches:
             if receipt.instance != instance
         ]
         for receipt in requests:
+            if self.host:
+                _check(found, "server", "the host it received", receipt.host, self.host)
+            if self.path:
+                _check(found, "server", "the path", receipt.path, self.path.replace("{nonce}", attempt.nonce))
             found += _header_problems("server", self.received, receipt.headers)
         return found
 

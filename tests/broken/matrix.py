@@ -33,7 +33,7 @@ DOCUMENT = ROOT / "docs" / "broken-meshes.md"
 MARK = "egress-conformance/broken"
 """Label of everything that breaks a mesh, so that a crashed run's is found and taken away."""
 
-DEADLINE = "6"
+DEADLINE = "10"
 """Seconds a check may take: most of them are to fail, and on a mesh that is well none takes as long."""
 
 _PREFIX = "egress-conformance/"

@@ -129,7 +129,7 @@ class Loop(FakeExec):
             line = {"upstream_local": remote, **outcome.line}
             self._pod.lines.append(log_line(nonce, 40000 + self._number, **line))
         if outcome.reached:
-            self._pod.world.received.append(receipt(nonce=nonce, remote=remote))
+            self._pod.world.received.append(receipt(nonce=nonce, remote=remote, path=f"/headers?attempt={nonce}"))
         body = answer(nonce=nonce) if outcome.reached else b""
         start = int((self._pod.clock.now - START) * 1e6)
         return attempt_line(self._number, nonce, start=start, body=body, **outcome.curl)

@@ -570,3 +570,13 @@ def test_expectations_say_what_they_are() -> None:
     assert str(reaches(status=0)) == f"reaches {SITE.host} by {CLUSTER}"
     assert str(IsBlocked(Blocked.BAD_GATEWAY)) == "is blocked: 502 from the proxy"
     assert str(fault()[0]) == "is answered 418 by the proxy (flags FI)"
+
+
+def test_a_request_that_arrives_under_another_host_or_path_is_not_the_one_that_was_sent() -> None:
+    expected = reaches(host=SITE.host, path="/headers?attempt={nonce}")
+    assert expected.problems(attempt()) == []
+    rewritten = receipt(host="elsewhere.test", path="/other?attempt=n1-1")
+    assert expected.problems(replace(attempt(), received=(rewritten,))) == [
+        f"server: the host it received is 'elsewhere.test', expected '{SITE.host}'",
+        "server: the path is '/other?attempt=n1-1', expected '/headers?attempt=n1-1'",
+    ]
