@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from egress_conformance.case import Case
+from egress_conformance.controls import controls_of
 from egress_conformance.errors import UserError
 
 
@@ -17,11 +18,13 @@ class Entry:
         area: the folder it lies in.
         case: what it declares.
         article: whether the article that started this project shows it.
+        controls: its controls in words.
     """
 
     area: str
     case: Case
     article: bool
+    controls: str
 
     def as_dict(self) -> dict[str, object]:
         """For JSON."""
@@ -32,6 +35,10 @@ class Entry:
             "statement": self.case.statement,
             "mode": str(self.case.mode),
             "requires": [need.name.lower() for need in self.case.requires],
+            "since": self.case.since,
+            "until": self.case.until,
+            "by_version": dict(self.case.by_version),
+            "controls": self.controls,
             "article": self.article,
             "source": self.case.source,
         }
@@ -46,7 +53,8 @@ class _Collector:
             mark = item.get_closest_marker("case")
             if mark is not None:
                 article = item.get_closest_marker("article") is not None
-                self.entries.append(Entry(item.path.parent.name, mark.args[0], article))
+                controls = controls_of(item.function)  # type: ignore[attr-defined]
+                self.entries.append(Entry(item.path.parent.name, mark.args[0], article, controls))
 
 
 def collect(root: Path, suites: Path) -> list[Entry]:

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from egress_conformance import catalogue as catalogue_of
-from egress_conformance import ours
+from egress_conformance import catalogue_document, ours
 from egress_conformance import soak as soak_of
 from egress_conformance.cluster import doctor as doctor_of
 from egress_conformance.errors import ExitCode, PlatformTrouble, UserError
@@ -145,9 +145,20 @@ def doctor(**values: Any) -> None:  # noqa: ANN401
 @cli.command()
 @click.option("--area", help="only this area")
 @click.option("--json", "as_json", is_flag=True, help="as JSON")
-def catalogue(*, area: str | None, as_json: bool) -> None:
+@click.option("--write", is_flag=True, help="write docs/catalogue.md")
+@click.option("--check", is_flag=True, help="end with 1 if docs/catalogue.md is not what --write would make of it")
+def catalogue(*, area: str | None, as_json: bool, write: bool, check: bool) -> None:
     """List every case: id, statement, source. Needs no cluster."""
     entries = catalogue_of.collect(ROOT, ROOT / "suites")
+    if write or check:
+        document = ROOT / "docs" / "catalogue.md"
+        text = catalogue_document.render(entries)
+        if write:
+            document.write_text(text, encoding="utf-8")
+        elif not document.exists() or document.read_text(encoding="utf-8") != text:
+            click.echo("docs/catalogue.md is stale: egress-conformance catalogue --write", err=True)
+            sys.exit(ExitCode.FAILED)
+        return
     areas = sorted({entry.area for entry in entries})
     if area is not None and area not in areas:
         raise UserError(f"no area {area}", f"there are {', '.join(areas)}")

@@ -96,13 +96,17 @@ def test_no_case_writes_yaml_of_its_own() -> None:
 
 def test_an_entry_is_told_as_json() -> None:
     case = Case("TST-01", "there", Mode.ALLOW_ANY, True, (Requirement.TRACER,), "this", "It MUST be so.")
-    assert Entry("area", case, article=True).as_dict() == {
+    assert Entry("area", case, article=True, controls="before").as_dict() == {
         "id": "TST-01",
         "area": "area",
         "title": "this",
         "statement": "It MUST be so.",
         "mode": "ALLOW_ANY",
         "requires": ["tracer"],
+        "since": "",
+        "until": "",
+        "by_version": {},
+        "controls": "before",
         "article": True,
         "source": "there",
     }

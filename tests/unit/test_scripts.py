@@ -205,7 +205,7 @@ def test_signals_reach_the_command(ready: Project, number: signal.Signals) -> No
 
 
 def test_test_runs_its_stages_in_order(ready: Project) -> None:
-    for tool in ("ruff", "mypy", "pytest", "egress-conformance"):
+    for tool in ("ruff", "mypy", "pytest", "egress-conformance", "python"):
         ready.in_venv(tool, f'echo "{tool} $*" >>"$LOG"')
     done = ready.run("test")
     assert done.returncode == 0
@@ -214,20 +214,28 @@ def test_test_runs_its_stages_in_order(ready: Project) -> None:
         "ruff format --check .",
         "mypy ",
         "pytest tests/unit",
+        "egress-conformance catalogue --check",
         "egress-conformance up",
         "pytest tests/cluster",
-        "egress-conformance run -m article",
+        "egress-conformance run",
+        "egress-conformance prove -m article",
+        "python -m tests.broken.matrix 502-becomes-503 endpoint-swapped three-percent-fail",
+        "egress-conformance soak 3 --cases HTTP-* RES-0[145]",
     ]
     assert re.search(r"=== unit tests \(at \d+ s\): pytest tests/unit", done.stdout)
-    assert [line.split("  ")[0] for line in done.stdout.splitlines()[-9:]] == [
+    assert [line.split("  ")[0] for line in done.stdout.splitlines()[-13:]] == [
         "Python environment",
         "lint",
         "format",
         "types",
         "unit tests",
+        "catalogue",
         "images and cluster",
         "cluster tests",
-        "the article's behaviours",
+        "the suite",
+        "proof",
+        "broken meshes",
+        "soak",
         "total",
     ]
 
@@ -242,10 +250,10 @@ def test_test_stops_at_the_first_failure_with_its_code(ready: Project) -> None:
 
 
 def test_test_unit_stops_before_the_cluster(ready: Project) -> None:
-    for tool in ("ruff", "mypy", "pytest"):
+    for tool in ("ruff", "mypy", "pytest", "egress-conformance"):
         ready.in_venv(tool, f'echo "{tool} $*" >>"$LOG"')
     assert ready.run("test", "--unit").returncode == 0
-    assert ready.asked()[-1] == "pytest tests/unit"
+    assert ready.asked()[-1] == "egress-conformance catalogue --check"
 
 
 def test_test_without_python_is_a_user_error(project: Project) -> None:

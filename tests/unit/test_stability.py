@@ -1,0 +1,44 @@
+"""Several runs held against each other."""
+
+from typing import Any
+
+from egress_conformance.report.ledger import CaseRecord, Ledger, Verdict
+from egress_conformance.report.stability import changed, late
+from tests.unit.data.sample_ledger import sample
+
+
+def ledger(*cases: CaseRecord) -> Ledger:
+    return sample().model_copy(update={"cases": list(cases)})
+
+
+def record(name: str, verdict: Verdict, reason: str = "", observations: dict[str, Any] | None = None) -> CaseRecord:
+    changes: dict[str, Any] = {"id": name, "verdict": verdict, "reason": reason, "observations": observations or {}}
+    return sample().cases[0].model_copy(update=changes)
+
+
+def test_verdicts_that_never_change_are_no_news() -> None:
+    runs = [ledger(record("A-01", Verdict.PASSED), record("B-01", Verdict.FAILED, "it is broken"))] * 3
+    assert changed(runs) == []
+
+
+def test_a_verdict_that_changes_is_told_with_the_runs_and_why() -> None:
+    steady = record("B-01", Verdict.PASSED)
+    runs = [
+        ledger(record("A-01", Verdict.PASSED), steady),
+        ledger(record("A-01", Verdict.FAILED, "curl: the status is 503"), steady),
+        ledger(record("A-01", Verdict.PASSED), steady),
+        ledger(steady),
+    ]
+    (case,) = changed(runs)
+    assert case.lines() == [
+        "A-01",
+        "  passed: runs 1, 3",
+        "  failed: runs 2",
+        "    curl: the status is 503",
+        "  not in it: runs 4",
+    ]
+
+
+def test_late_convergence_is_counted() -> None:
+    slow = record("A-01", Verdict.PASSED, observations={"converged late": ["subject: only after 7.0 s"]})
+    assert late([ledger(slow), ledger(record("A-01", Verdict.PASSED)), ledger(slow)]) == {"A-01": 2}
