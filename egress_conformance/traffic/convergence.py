@@ -83,7 +83,9 @@ class Convergence:
 
     def _watch(self, loop: Exec, mark: dict[str, int], prefix: str) -> bool:
         """Follow the loop until the three witnesses agree or it has spent its time. Whether they agree."""
-        ready_us, streak, settling, converged = 0, 0, False, False
+        # How many agreed in a row, and how many of those since the other two were last in doubt.
+        streak, undoubted = 0, 0
+        ready_us, settling, converged = 0, False, False
         while (line := loop.line(self._request.seconds + _ADMIN_SECONDS)) != "spent":
             if line is None:
                 raise PlatformTrouble("exec broke off", "the loop in the pod ended before its time")
@@ -102,8 +104,8 @@ class Convergence:
                     # Nothing changed meanwhile: this is no propagation any more, and no later success mends it.
                     self._stray(mark, prefix)
                     raise self._check.failure()
-                streak = streak + 1 if agrees else 0
-                converged = converged or streak >= AGREEING
+                streak, undoubted = (streak + 1, undoubted + 1) if agrees else (0, 0)
+                converged = converged or undoubted >= AGREEING
                 if streak >= self._times and not settling:
                     # Curl agrees often enough: with the loop standing still, ask the other two witnesses.
                     settling = True
@@ -116,7 +118,7 @@ class Convergence:
                 if agree:
                     return True
                 # The other two have not come round: what curl sees may still change.
-                settling, converged = False, False
+                settling, undoubted, converged = False, 0, False
             else:
                 raise _broken(line)
         return False

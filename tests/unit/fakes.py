@@ -100,11 +100,13 @@ def attempt_line(
     code: int = 0,
     body: bytes = b"",
     headers: str = "",
+    took: float = 0.005,
     **curl: Any,  # noqa: ANN401
 ) -> str:
     """An `attempt` line of attempts.sh; `curl` is what curl wrote out."""
+    end = start + int(took * 1e6)
     written = json.dumps({"curl": {"local_port": 40000 + number, "http_code": 200, **curl}, "certs": ""})
-    words = ["attempt", str(number), nonce, str(start), str(start + 5000), str(code), b64(written), b64(headers)]
+    words = ["attempt", str(number), nonce, str(start), str(end), str(code), b64(written), b64(headers)]
     return "\t".join([*words, b64(body)])
 
 

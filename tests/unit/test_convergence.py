@@ -2,16 +2,14 @@
 
 # ruff: noqa: ARG002  (a stand-in takes what the real one takes)
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import replace
 
 import pytest
 
 from egress_conformance.cluster.kube import Exec
 from egress_conformance.errors import PlatformTrouble
 from egress_conformance.traffic.attempt import Receipt
-from egress_conformance.traffic.client import Client, Request
+from egress_conformance.traffic.client import CURL_SECONDS, Client
 from egress_conformance.traffic.expect import PASSTHROUGH, Blocked
 from egress_conformance.traffic.recorder import CheckFailed, Recorder
 from tests.unit.fakes import (
@@ -23,129 +21,11 @@ from tests.unit.fakes import (
     FakeExec,
     FakeKube,
     FakeWorld,
-    answer,
     attempt_line,
     b64,
-    log_line,
     receipt,
 )
-
-START = 1000.0
-CLUSTER = f"outbound|80||{SITE.host}"
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """How an attempt comes out at each witness."""
-
-    curl: dict[str, Any]
-    line: dict[str, str] | None
-    reached: bool
-
-
-BLOCKED = Outcome(
-    {"headers": "HTTP/1.1 502 Bad Gateway\r\nserver: envoy", "http_code": 502},
-    {
-        "code": "502",
-        "details": "direct_response",
-        "upstream_host": "-",
-        "cluster": "-",
-        "upstream_local": "-",
-        "route": "block_all",
-    },
-    reached=False,
-)
-REACHED = Outcome({"headers": "HTTP/1.1 200 OK"}, {}, reached=True)
-PASSED_THROUGH = Outcome(REACHED.curl, {"cluster": PASSTHROUGH}, reached=True)
-UNLOGGED = Outcome(REACHED.curl, None, reached=True)
-
-
-@dataclass
-class Pod:
-    """The client pod as it is seen from outside, and the world it talks to."""
-
-    outcomes: Iterator[Outcome]
-    clock: Clock
-    world: FakeWorld = field(default_factory=FakeWorld)
-    lines: list[str] = field(default_factory=list)
-    commands: list[str] = field(default_factory=list)
-    argv: list[str] = field(default_factory=list)
-    loop: "Loop | None" = None
-    deaf: bool = False
-
-    def request(self) -> Request:
-        kube = FakeKube(log=lambda: "\n".join(self.lines), execs=self.exec)
-        return Client(kube, "ns", CLIENT, self.world, Recorder()).get(SITE.url())
-
-    def exec(self, command: list[str]) -> Exec:
-        if command[0] == "curl":
-            raise PlatformTrouble("exec broke off", "no proxy's view here")
-        self.argv = command
-        self.loop = Loop(self, prefix=command[4], lifetime=float(command[5]))
-        return self.loop
-
-
-class Loop(FakeExec):
-    """attempts.sh: says the same, and ends when the outcomes do or its time is spent."""
-
-    def __init__(self, pod: Pod, prefix: str, lifetime: float) -> None:
-        super().__init__()
-        self._pod = pod
-        self._prefix = prefix
-        self._until = pod.clock.now + lifetime
-        self._number = 0
-        self._said = self._script()
-        self.told = ""
-
-    def line(self, seconds: float) -> str | None:
-        assert not self.closed
-        return next(self._said, None)
-
-    def send(self, line: str) -> None:
-        assert not self.told, f"told {line} while still about to {self.told}"
-        self.told = line
-        self._pod.commands.append(line)
-
-    def _script(self) -> Iterator[str]:
-        yield f"ready\t0\t{b64('cluster.a.upstream_rq_total: 1')}"
-        for outcome in self._pod.outcomes:
-            if self._pod.clock.now >= self._until:
-                break
-            self._number += 1
-            yield self._attempt(outcome)
-            self._pod.clock.sleep(1)
-            if self.told == "settle" and not self._pod.deaf:
-                self.told = ""
-                yield f"settled\t{b64(f'cluster.a.upstream_rq_total: {1 + self._number}')}"
-                assert self.told in {"go", "quit"}, "the loop waits to be told how to go on"
-                if self.told == "quit":
-                    return
-                self.told = ""
-        yield "spent"
-
-    def _attempt(self, outcome: Outcome) -> str:
-        nonce, remote = f"{self._prefix}-{self._number}", f"{CLIENT}:5{self._number}"
-        if outcome.line is not None:
-            line = {"upstream_local": remote, **outcome.line}
-            self._pod.lines.append(log_line(nonce, 40000 + self._number, **line))
-        if outcome.reached:
-            self._pod.world.received.append(receipt(nonce=nonce, remote=remote, path=f"/headers?attempt={nonce}"))
-        body = answer(nonce=nonce) if outcome.reached else b""
-        start = int((self._pod.clock.now - START) * 1e6)
-        return attempt_line(self._number, nonce, start=start, body=body, **outcome.curl)
-
-
-def always(outcome: Outcome) -> Iterator[Outcome]:
-    while True:
-        yield outcome
-
-
-def then(*runs: tuple[int, Outcome]) -> Iterator[Outcome]:
-    """So many of each, and the last one for ever."""
-    for count, outcome in runs:
-        for _ in range(count):
-            yield outcome
-    yield from always(runs[-1][1])
+from tests.unit.loops import BLOCKED, CLUSTER, DISK_FULL, PASSED_THROUGH, REACHED, START, UNLOGGED, Pod, always, then
 
 
 @pytest.fixture
@@ -199,6 +79,90 @@ def test_agreement_that_does_not_last_counts_for_nothing(clock: Clock) -> None:
 def test_as_many_must_agree_as_the_case_asks_for(clock: Clock) -> None:
     pod = Pod(always(REACHED), clock)
     assert len(pod.request().reaches(SITE, cluster=CLUSTER, times=7).attempts) == 7
+
+
+def test_once_it_has_converged_a_single_stray_fails_it_at_once(clock: Clock) -> None:
+    # Ten in a row are asked for; three are enough to say that the change has arrived.
+    pod = Pod(then((2, BLOCKED), (4, REACHED), (1, BLOCKED), (100, REACHED)), clock)
+    request = pod.request()
+    start = clock.now
+    with pytest.raises(CheckFailed) as caught:
+        request.reaches(SITE, cluster=CLUSTER, times=10)
+    assert "attempt #7 came out otherwise after the expectation had been met: 502, server: envoy" in caught.value.gist
+    assert clock.now - start < 10
+    assert pod.commands == []
+    assert pod.loop is not None
+    assert pod.loop.closed
+    (check,) = request.client.recorder.checks
+    assert (check.held, check.attempts_made) == (False, 7)
+    # What the other two say of it is told too.
+    assert check.attempts[-1].envoy == ["502, no cluster, flags -, to nobody, direct_response"]
+
+
+def test_a_stray_while_the_other_two_are_asked_fails_it_too(clock: Clock) -> None:
+    # The loop sends one more before it hears that it is to settle.
+    pod = Pod(then((3, REACHED), (1, BLOCKED), (100, REACHED)), clock, slow=(1,))
+    with pytest.raises(CheckFailed, match="attempt #4 came out otherwise after the expectation had been met: 502"):
+        pod.request().reaches(SITE, cluster=CLUSTER)
+    assert pod.commands == ["settle"]
+
+
+def test_a_stray_that_says_something_about_the_pod_is_no_stray(clock: Clock) -> None:
+    pod = Pod(then((4, REACHED), (1, DISK_FULL)), clock)
+    with pytest.raises(PlatformTrouble, match="client pod broken: curl could not write"):
+        pod.request().reaches(SITE, cluster=CLUSTER, times=10)
+
+
+def test_the_doubt_of_the_others_means_that_it_has_not_converged(clock: Clock) -> None:
+    # Envoy still sends it through; so what curl sees may still change, and a 502 on the way is no stray.
+    pod = Pod(then((4, PASSED_THROUGH), (2, BLOCKED), (1, REACHED)), clock, slow=(1,))
+    request = pod.request()
+    seen = request.reaches(SITE, cluster=CLUSTER)
+    assert [attempt.number for attempt in seen.attempts] == [7, 8, 9]
+    assert pod.commands == ["settle", "go", "settle", "quit"]
+    assert request.client.recorder.checks[0].held
+
+
+def test_one_more_that_agrees_after_their_doubt_is_no_convergence_either(clock: Clock) -> None:
+    # They doubt after the third; the fourth makes it ask again; the fifth is sent before it hears of that.
+    pod = Pod(then((4, PASSED_THROUGH), (2, BLOCKED), (1, REACHED)), clock, slow=(0, 1))
+    seen = pod.request().reaches(SITE, cluster=CLUSTER)
+    assert [attempt.number for attempt in seen.attempts] == [7, 8, 9]
+    assert pod.commands == ["settle", "go", "settle", "go", "settle", "quit"]
+
+
+LOCAL = {2: "curl could not start", 23: "curl could not write", 26: "curl could not read", 27: "out of memory"}
+
+
+@pytest.mark.parametrize(("code", "why"), LOCAL.items())
+def test_a_curl_that_fails_for_want_of_something_in_its_pod_says_nothing(clock: Clock, code: int, why: str) -> None:
+    pod = Pod(then((1, BLOCKED), (1, replace(REACHED, curl={"code": code, "errormsg": "Failure"}))), clock)
+    request = pod.request()
+    with pytest.raises(PlatformTrouble, match=rf"client pod broken: {why}: exit {code} \(Failure\); is its disk full"):
+        request.is_blocked()
+    assert pod.loop is not None
+    assert pod.loop.closed
+    assert not request.client.recorder.checks[0].held
+
+
+@pytest.mark.parametrize("code", [6, 7, 28, 35, 52, 56])
+def test_a_curl_that_the_mesh_may_have_failed_is_for_the_judge(clock: Clock, code: int) -> None:
+    pod = Pod(always(replace(BLOCKED, curl={"code": code, "http_code": 0})), clock)
+    with pytest.raises(CheckFailed, match=f"curl: exit code is {code}"):
+        pod.request().is_blocked()
+
+
+def test_an_attempt_that_stood_still_says_nothing(clock: Clock) -> None:
+    frozen = replace(BLOCKED, curl={"code": 28, "http_code": 0, "took": 21.25})
+    pod = Pod(then((2, BLOCKED), (1, frozen)), clock)
+    with pytest.raises(PlatformTrouble, match=r"client pod stood still: one request took 21.2 s; was its node paused"):
+        pod.request().is_blocked()
+
+
+def test_an_attempt_that_took_all_of_curls_time_is_for_the_judge(clock: Clock) -> None:
+    slow = replace(BLOCKED, curl={"code": 28, "http_code": 0, "took": CURL_SECONDS + 1.5})
+    with pytest.raises(CheckFailed, match="curl: exit code is 28"):
+        Pod(always(slow), clock).request().is_blocked()
 
 
 def test_where_envoy_still_disagrees_it_goes_on_until_it_agrees(clock: Clock) -> None:

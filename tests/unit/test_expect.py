@@ -104,17 +104,17 @@ AT_CURL = {
         [
             f"curl: answered by somebody unknown to the world, expected {SITE.host}",
             "curl: the nonce that came back is None, expected 'n1-1'",
-            f"envoy: sent it to {ALPHA.address}:80, but another server answered",
-            "server: received by alpha, but the answer is another server's",
         ],
     ),
     "curl got a 200 from the decoy": (
         curl(body=answer(DECOY)),
         [
             f"curl: answered by decoy, expected {SITE.host}",
-            f"envoy: sent it to {ALPHA.address}:80, but another server answered",
-            "server: received by alpha, but the answer is another server's",
         ],
+    ),
+    "curl got a 200 from the decoy, which received it": (
+        lambda agreed: server(server=DECOY.name, instance=DECOY.instance)(curl(body=answer(DECOY))(agreed)),
+        [f"curl: answered by decoy, expected {SITE.host}", f"server: received by decoy, expected {SITE.host}"],
     ),
     "another server of the site answered than the one it was sent to": (
         curl(body=answer(BETA)),
@@ -127,8 +127,6 @@ AT_CURL = {
         curl(body=answer(ALPHA, instance="guessed")),
         [
             f"curl: answered by alpha, expected {SITE.host}",
-            f"envoy: sent it to {ALPHA.address}:80, but another server answered",
-            "server: received by alpha, but the answer is another server's",
         ],
     ),
     "the answer to another attempt came back": (
@@ -140,8 +138,6 @@ AT_CURL = {
         [
             "curl: answered by somebody unknown",
             "curl: the nonce that came back is None",
-            "envoy: sent it to",
-            "server: received by alpha",
         ],
     ),
     "the answer came later than it may": (
@@ -183,7 +179,7 @@ AT_THE_SERVER = {
         a_copy_at_the_decoy,
         [
             "server: 2 receipts (alpha, decoy), expected exactly one",
-            "server: received by decoy, but the answer is another server's",
+            f"server: received by decoy, expected {SITE.host}",
         ],
     ),
     "another server received it than the one that answered": (
@@ -192,7 +188,7 @@ AT_THE_SERVER = {
     ),
     "the server restarted in between": (
         server(instance="instance-of-alpha-before"),
-        ["server: received by alpha, but the answer is another server's"],
+        [f"server: received by alpha, expected {SITE.host}"],
     ),
 }
 
@@ -361,7 +357,7 @@ def tcp() -> tuple[Reaches, Attempt]:
 TCP = {
     "nothing came back": (
         curl(body=b""),
-        ["curl: answered by somebody unknown", "curl: the nonce", "envoy: sent it to", "server: received by alpha"],
+        ["curl: answered by somebody unknown", "curl: the nonce"],
     ),
     "the connection was reset": (
         curl(exit_code=56, error="reset"),
