@@ -61,7 +61,7 @@ class CheckDraft:
     _first_ms: float | None = None
     _rows: list[ledger.Attempt] = field(default_factory=list)
     _history: str = ""
-    _doubts: list[str] = field(default_factory=list)
+    _doubts: list[tuple[float, str]] = field(default_factory=list)
     _stray: str = ""
 
     def loop_is_ready(self) -> None:
@@ -84,7 +84,7 @@ class CheckDraft:
         self._held = not any(problems)
         if not self._held:
             first = next(found[0] for found in problems if found)
-            self._doubts.append(f"{judged[-1].start_ms / 1000:.1f} s: {first}")
+            self._doubts.append((judged[-1].start_ms, first))
         # A change that was accepted counts from then on; otherwise the check counts from its own start.
         since = self._ready - self.changed if self.changed is not None else 0.0
         self._first_ms = round(judged[0].start_ms + 1000 * since, 1) if self._held else None
@@ -143,7 +143,7 @@ class CheckDraft:
         lines += [text for text in (self._stray, disagreement(problems)) if text]
         lines.append(f"what curl saw, over time: {self._history}")
         gist = "\n".join(lines)
-        doubts = [] if len(self._doubts) < 2 else ["when all three were asked, over time: " + "; ".join(self._doubts)]
+        doubts = [] if len(self._doubts) < 2 else [f"when all three were asked, over time: {_runs(self._doubts)}"]
         lines = [*doubts, "the last attempts, by witness:"]
         for number, row in enumerate(self._rows, start=self._made - len(self._rows) + 1):
             lines.append(f"  #{number}  curl    {row.curl}")
@@ -169,11 +169,20 @@ def disagreement(problems: Iterable[str]) -> str:
 
 
 def _history(attempts: list[Attempt]) -> str:
-    """The attempts as runs of the same outcome: `0.0 s: 200 (150 times); 18.2 s: 502 (3 times)`."""
+    return _runs((attempt.start_ms, str(attempt.curl)) for attempt in attempts)
+
+
+def _runs(seen: Iterable[tuple[float, str]]) -> str:
+    """What was seen when, in runs of the same: `0.0 s: 200 (150 times); 18.2 s: 502 (3 times)`; the last few.
+
+    Args:
+        seen: milliseconds and what was seen then.
+    """
     runs = []
-    for outcome, group in itertools.groupby(attempts, key=lambda attempt: str(attempt.curl)):
+    for what, group in itertools.groupby(seen, key=lambda one: one[1]):
         members = list(group)
-        runs.append(f"{members[0].start_ms / 1000:.1f} s: {outcome} ({len(members)} times)")
+        times = f"{len(members)} times" if len(members) > 1 else "once"
+        runs.append(f"{members[0][0] / 1000:.1f} s: {what} ({times})")
     return "; ".join(runs[-_RUNS_SHOWN:])
 
 
