@@ -90,15 +90,18 @@ class Mesh:
                 self.recorder.evidence["the proxy's view"] = self.proxy.view(dict.fromkeys(self.recorder.hosts))
             raise
         finally:
-            for doc in reversed(done):
-                self.kube.delete(doc)
-            self._expect_gone(done)
+            self._remove(done)
 
-    def _expect_gone(self, docs: list[Doc]) -> None:
+    def _remove(self, docs: list[Doc]) -> None:
+        for doc in reversed(docs):
+            self.kube.delete(doc)
         for doc in docs:
-            metadata = doc["metadata"]
-            if self.kube.get(doc["apiVersion"], doc["kind"], metadata["name"], metadata["namespace"]) is not None:
+            if self._is_there(doc):
                 raise PlatformTrouble("leftover", f"{describe(doc)} is still there after its deletion")
+
+    def _is_there(self, doc: Doc) -> bool:
+        metadata = doc["metadata"]
+        return self.kube.get(doc["apiVersion"], doc["kind"], metadata["name"], metadata["namespace"]) is not None
 
     @contextmanager
     def outbound_traffic_policy(self, mode: Mode) -> Iterator[None]:
@@ -179,13 +182,19 @@ class Mesh:
         self.recorder.fact(f"{manifest} is admitted", seen, held=seen == "admitted")
 
     def _refused(self, manifest: str, saying: str, values: dict[str, str]) -> str:
-        seen = "admitted"
+        docs = self._filled(manifest, values)
+        self.recorder.applied.append(f"# {manifest}\n{dump(docs)}")
+        seen, held = "admitted", False
         try:
-            with self._applied(manifest, values):
-                pass
+            for doc in docs:
+                self.kube.apply(doc)
         except Refused as refused:
-            seen = f"refused: {refused.message}"
-        held = seen != "admitted" and re.search(saying, seen) is not None
+            seen, held = f"refused: {refused.message}", re.search(saying, refused.message) is not None
+            # Looked for before it is removed; the last one applied is the one that was refused.
+            if self._is_there(doc):
+                seen, held = f"stored in spite of being {seen}", False
+        finally:
+            self._remove(docs)
         self.recorder.fact(f"{manifest} is refused, saying {saying!r}, and not stored", seen, held=held)
         return seen.removeprefix("refused: ")
 
