@@ -266,6 +266,44 @@ def test_what_a_case_lacks(declared: dict[str, Any], facts: dict[str, Any], reas
     assert CaseRun(case(**declared), FakeWorker(**facts)).missing() == reason
 
 
+RANGES = {
+    "promised later": ({"since": "1.32"}, "promised since Istio 1.32; this is 1.31.0"),
+    "promised no more": ({"until": "1.30"}, "promised until Istio 1.30; this is 1.31.0"),
+    "promised": ({"since": "1.31", "until": "1.31"}, ""),
+    "promised later, and something is missing": (
+        {"since": "1.32", "requires": (Requirement.TRACER,)},
+        "promised since Istio 1.32; this is 1.31.0",
+    ),
+}
+
+
+@pytest.mark.parametrize("prove", [False, True])
+@pytest.mark.parametrize(("declared", "reason"), RANGES.values(), ids=RANGES)
+def test_a_case_is_skipped_where_its_version_promises_nothing(
+    declared: dict[str, Any], reason: str, prove: bool
+) -> None:
+    assert CaseRun(case(**declared), FakeWorker(prove=prove)).missing() == reason
+
+
+def test_what_is_expected_depends_on_the_version_that_runs() -> None:
+    run = CaseRun(case(by_version={"1.28": "empty", "1.31": "gone"}), FakeWorker())
+    assert run.expected == "gone"
+    run = CaseRun(case(by_version={"1.28": "empty", "1.31": "gone"}), FakeWorker(istio_version="1.29.1"))
+    assert run.expected == "empty"
+
+
+def test_where_nothing_is_expected_of_a_version_that_is_the_suites_mistake() -> None:
+    run = CaseRun(case(by_version={"1.32": "gone"}), FakeWorker())
+    phase(run, lambda: str(run.expected) and None)
+    verdict, reason = run.verdict()
+    assert verdict == Verdict.INCONCLUSIVE
+    assert "error in the suite: KeyError: 'TST-01 says nothing of Istio 1.31.0: its table begins later'" in reason
+
+
+def test_checks_may_take_as_long_as_the_user_says() -> None:
+    assert CaseRun(CASE, FakeWorker(deadline=7)).recorder.deadline == 7
+
+
 def test_what_is_there_is_not_missing() -> None:
     release = {"version": "1.31", "full_version": "1.31.0", "istioctl": "/x", "hub": "h", "tag": "t"}
     worker = FakeWorker(release={**release, "upstream_envoy": False})
@@ -378,3 +416,78 @@ def test_nor_is_a_case_that_the_platform_failed() -> None:
     run = proving(PlatformTrouble("exec broke off", "x"))
     assert run.verdict() == (Verdict.INCONCLUSIVE, "exec broke off: x")
     assert run.record("area").proof is None
+
+
+def test_a_case_that_cannot_be_proved_is_skipped_with_its_reason() -> None:
+    run = CaseRun(case(unprovable="there is nothing to withhold"), FakeWorker(prove=True))
+    assert run.missing() == "not provable: there is nothing to withhold"
+    phase(run, lambda: pytest.skip(run.missing()), when="setup")
+    assert run.verdict() == (Verdict.SKIPPED, "not provable: there is nothing to withhold")
+    assert run.record("area").proof == "not_provable"
+
+
+def test_one_that_is_skipped_for_another_reason_is_neither_proved_nor_not_provable() -> None:
+    run = CaseRun(CASE, FakeWorker(prove=True))
+    phase(run, lambda: pytest.skip(str(Requirement.TRACER)), when="setup")
+    assert run.record("area").proof is None
+
+
+def test_a_case_that_cannot_be_proved_runs_like_any_other() -> None:
+    run = CaseRun(case(unprovable="there is nothing to withhold"), FakeWorker())
+    assert run.missing() == ""
+    phase(run, nothing)
+    record = run.record("area")
+    assert (record.verdict, record.proof) == (Verdict.PASSED, None)
+
+
+MODES = [
+    (Mode.REGISTRY_ONLY, False, Mode.REGISTRY_ONLY),
+    (Mode.REGISTRY_ONLY, True, Mode.ALLOW_ANY),
+    (Mode.ALLOW_ANY, True, Mode.REGISTRY_ONLY),
+    (Mode.ALLOW_ANY_DYNAMIC_DNS, True, Mode.REGISTRY_ONLY),
+]
+
+
+@pytest.mark.parametrize(("mode", "prove", "held"), MODES)
+def test_where_the_mode_is_the_subject_it_is_withheld_by_the_other_one(mode: Mode, prove: bool, held: Mode) -> None:
+    worker = FakeWorker(prove=prove)
+    run = CaseRun(case(mode=mode, subject_is_mode=True), worker)
+    with run.in_place():
+        check(run)
+    assert worker.events[0] == f"hold {held}"
+    # Nothing is put in place and taken away: every check is about the mode.
+    assert [each.role for each in run.recorder.checks] == ["subject"]
+
+
+def check(run: CaseRun, *, held: bool = True) -> None:
+    run.recorder.fact("it is blocked", "200", held=held)
+
+
+def test_where_it_is_not_the_mode_stays_when_the_subject_is_withheld() -> None:
+    worker = FakeWorker(prove=True)
+    with CaseRun(CASE, worker).in_place():
+        pass
+    assert worker.events[0] == "hold REGISTRY_ONLY"
+
+
+def test_a_case_about_its_mode_is_proved_by_failing_in_the_other_one() -> None:
+    run = CaseRun(case(subject_is_mode=True), FakeWorker(prove=True))
+    with run.in_place():
+        phase(run, lambda: check(run, held=False))
+    assert run.verdict() == (Verdict.PASSED, "")
+    assert run.record("area").proof == "proved"
+
+
+def test_one_that_passes_in_the_other_mode_proves_nothing() -> None:
+    run = CaseRun(case(subject_is_mode=True), FakeWorker(prove=True))
+    with run.in_place():
+        phase(run, lambda: check(run))
+    assert run.record("area").proof == "unproved"
+
+
+def test_nor_is_it_proved_by_what_fails_before_or_after_it() -> None:
+    for when in ("setup", "teardown"):
+        run = CaseRun(case(subject_is_mode=True), FakeWorker(prove=True))
+        phase(run, raising(AssertionError("configuration was rejected")), when=when)
+        assert run.verdict()[0] == Verdict.INCONCLUSIVE
+        assert run.record("area").proof is None

@@ -1,12 +1,15 @@
 """The table of options, what the command line and pytest make of it, and the values agree."""
 
+import re
 from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
+from egress_conformance.errors import UserError
 from egress_conformance.options import OPTIONS, Option, Options
 from egress_conformance.plugin import pytest_addoption
+from egress_conformance.traffic.recorder import DEADLINE_SECONDS, Recorder
 
 NAMES = [option.name for option in OPTIONS]
 
@@ -59,3 +62,18 @@ def test_pytest_takes_each(option: Option) -> None:
         value = option.choices[-1] if option.choices else "something"
         words.append(value)
     assert getattr(Options.of(vars(parser().parse(words))), option.name) == value
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("30", 30), ("1", 1), ("600", 600), ("007", 7)])
+def test_a_deadline_is_a_number_of_seconds(text: str, seconds: int) -> None:
+    assert Options(deadline=text).deadline_seconds == seconds
+
+
+@pytest.mark.parametrize("text", ["", "0", "601", "-1", "+5", "1.5", "30s", "soon", " 30", "9" * 30])
+def test_another_deadline_is_the_users_to_mend(text: str) -> None:
+    with pytest.raises(UserError, match=re.escape(f"--deadline {text} is no number of seconds from 1 to 600: leave")):
+        _ = Options(deadline=text).deadline_seconds
+
+
+def test_by_default_a_check_has_as_long_as_the_recorder_says() -> None:
+    assert Options().deadline_seconds == DEADLINE_SECONDS == Recorder().seconds
