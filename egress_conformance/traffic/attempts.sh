@@ -12,7 +12,7 @@ folder=$(mktemp -d) || exit 1
 trap 'rm -rf "$folder"' EXIT
 b64() { base64 -w0; }
 now() { echo "${EPOCHREALTIME/[.,]/}"; }
-stats() { curl -sS --max-time 5 "$admin/stats?filter=$filter" | b64; }
+stats() { curl -sS --globoff --max-time 5 "$admin/stats?filter=$filter" | b64; }
 
 printf 'ready\t%s\t%s\n' "$(now)" "$(stats)"
 n=0 command=
