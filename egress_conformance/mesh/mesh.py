@@ -67,6 +67,11 @@ class Mesh:
         with self._applied(manifest, values) as docs:
             yield docs
 
+    def read(self, doc: Doc) -> Doc:
+        """A document that was applied, as the cluster has it now, with its status; {} if it is not there."""
+        metadata = doc["metadata"]
+        return self.kube.get(doc["apiVersion"], doc["kind"], metadata["name"], metadata["namespace"]) or {}
+
     def _filled(self, manifest: str, values: dict[str, str]) -> list[Doc]:
         docs = fill(self.manifests / manifest, {"namespace": self.namespace, **values})
         for doc in docs:

@@ -2,7 +2,7 @@
 
 import itertools
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -259,19 +259,23 @@ class Recorder:
             if draft.late:
                 self.observations.setdefault("converged late", []).append(draft.late)
 
-    def fact(self, expected: str, seen: str, *, held: bool) -> None:
-        """Record a check whose only witness is what the suite itself saw, e.g. the API server's answer.
+    def fact(
+        self, expected: str, seen: str, *, held: bool, envoy: Sequence[str] = (), server: Sequence[str] = ()
+    ) -> None:
+        """Record a check of something other than a request, e.g. the API server's answer.
 
         Args:
             expected: what should be so.
             seen: what was seen.
             held: whether that is as expected.
+            envoy: what the caller's proxy says of it, where it is asked.
+            server: what the world says of it, where it is asked.
 
         Raises:
             CheckFailed: it did not hold.
         """
         problems = [] if held else [seen]
-        row = ledger.Attempt(curl=seen, envoy=[], server=[], agrees=held, problems=problems)
+        row = ledger.Attempt(curl=seen, envoy=[*envoy], server=[*server], agrees=held, problems=problems)
         self.checks.append(
             ledger.Check(
                 role=self._role,

@@ -92,6 +92,14 @@ def test_what_was_applied_is_deleted_the_last_first(make: Make, kube: FakeKube) 
     assert list(kube.objects) == [("ConfigMap", "istio-system", "istio")]
 
 
+def test_what_was_applied_can_be_read_with_what_the_cluster_made_of_it(make: Make, kube: FakeKube) -> None:
+    mesh = make()
+    with mesh.apply("area/two.yaml", host="a.test") as (first, _):
+        kube.objects["ServiceEntry", "ns", "first"]["status"] = {"addresses": []}
+        assert mesh.read(first)["status"] == {"addresses": []}
+    assert mesh.read(first) == {}
+
+
 @pytest.mark.parametrize("error", [RuntimeError, AssertionError, KeyboardInterrupt])
 def test_it_is_deleted_however_the_case_ends(make: Make, kube: FakeKube, error: type[BaseException]) -> None:
     with pytest.raises(error), make().apply("area/two.yaml", host="a.test"):
