@@ -60,6 +60,37 @@ class Site:
         return f"{scheme}://{self.host}{where}{path}"
 
 
+@dataclass(frozen=True)
+class Query:
+    """A question the world's DNS was asked.
+
+    Attributes:
+        remote: who asked, `ip:port`.
+        transport: udp or tcp.
+        name: without the dot at its end.
+        type: A, AAAA, ...
+        rcode: how it was answered: NOERROR, NXDOMAIN or SERVFAIL.
+        answers: the addresses in the answer.
+    """
+
+    remote: str
+    transport: str
+    name: str
+    type: str
+    rcode: str
+    answers: tuple[str, ...]
+
+    @classmethod
+    def parse(cls, doc: dict[str, Any]) -> "Query":
+        """A query from the JSON the world's DNS speaks (images/world)."""
+        text = {key: str(doc[key]) for key in cls.__dataclass_fields__ if key != "answers"}
+        return cls(answers=tuple(doc["answers"]), **text)
+
+    def __str__(self) -> str:
+        said = ", ".join(self.answers) or "no address"
+        return f"{self.type} {self.name} over {self.transport} from {self.remote}: {self.rcode}, {said}"
+
+
 @dataclass
 class World:
     """What lies outside the mesh, as one case sees it.
@@ -105,6 +136,23 @@ class World:
             self._hosts.append(host)
         body = {"addresses": addresses, "ttl": ttl, "rcode": rcode, "delay": f"{delay}s"}
         self._control("dns", _DNS_CONTROL, f"PUT /hosts/{host}", body=body)
+
+    def queries_mark(self) -> int:
+        """Where the list of questions to the world's DNS stands now."""
+        return int(self._control("dns", _DNS_CONTROL, "GET /queries", query={"match": "no such name"})["seq"])
+
+    def queries(self, after: int, host: str, *, type: str = "A") -> list[Query]:  # noqa: A002  (the word of DNS)
+        """What the world's DNS was asked for a host since a mark, by anybody.
+
+        Args:
+            after: the mark.
+            host: the name.
+            type: of the record.
+        """
+        query: dict[str, str | list[str]] = {"after": str(after), "match": host}
+        said = self._control("dns", _DNS_CONTROL, "GET /queries", query=query)["queries"]
+        found = [Query.parse(each) for each in said]
+        return [each for each in found if (each.name, each.type) == (host, type)]
 
     def forget(self) -> None:
         """Take this case's host names out of the DNS."""

@@ -29,11 +29,15 @@ class Control(FakeKube):
         for server in (ALPHA, BETA, DECOY):
             self.receipts[server.name] = {"instance": server.instance, "seq": 7, "oldest": 1, "receipts": []}
         self.queries: list[Any] = []
+        self.asked: list[Doc] = []
 
     def raw(self, method: str, path: str, **content: Any) -> bytes:  # noqa: ANN401
         pod, _, rest = path.removeprefix(f"{PODS}/").partition("/proxy/")
         if pod == "dns:8801" and rest.startswith("hosts/"):
             return self._host(method, rest.removeprefix("hosts/"), content["body"])
+        if pod == "dns:8801" and rest == "queries":
+            self.queries.append(content["query"])
+            return json.dumps({"seq": 3 + len(self.asked), "queries": self.asked}).encode()
         name, _, port = pod.partition(":")
         assert (method, port) == ("GET", "8800"), path
         if name not in self.receipts:
@@ -125,6 +129,25 @@ def test_the_silence_of_a_server_that_restarted_proves_nothing(world: World, kub
     kube.receipts["beta"].update(instance="another", seq=0)
     with pytest.raises(PlatformTrouble, match="world pod restarted: beta is another instance than at the start"):
         world.receipts(mark, ["n"])
+
+
+def test_what_the_dns_was_asked_for_a_host_is_told(world: World, kube: Control) -> None:
+    host = "a.world.test"
+    mark = world.queries_mark()
+    assert mark == 3
+    kube.queries.clear()
+    asked = {"seq": 4, "remote": f"{CLIENT}:5", "transport": "udp", "name": host, "type": "A", "rcode": "NOERROR"}
+    kube.asked = [
+        {**asked, "answers": [ALPHA.address]},
+        {**asked, "type": "AAAA", "answers": []},
+        {**asked, "name": f"b.{host}", "answers": []},
+    ]
+    (query,) = world.queries(mark, host)
+    assert str(query) == f"A {host} over udp from {CLIENT}:5: NOERROR, {ALPHA.address}"
+    assert [str(each) for each in world.queries(mark, host, type="AAAA")] == [
+        f"AAAA {host} over udp from {CLIENT}:5: NOERROR, no address"
+    ]
+    assert kube.queries == [{"after": "3", "match": host}] * 2
 
 
 def test_nor_that_of_a_server_that_forgot_some(world: World, kube: Control) -> None:
