@@ -1,7 +1,8 @@
 # Runs in the client container under bash: sends one request after another until it is told to stop.
 #
 # arguments: nonce prefix, seconds to live, interval in seconds, stats filter, what to write to stdin of curl, curl's
-#            arguments; `{nonce}` in any of the last two becomes the attempt's nonce
+#            arguments; `{nonce}` in any of the last two becomes the attempt's nonce, and what begins with `{greeting}`
+#            is written to stdin only when something was received
 # stdin:     `settle` flushes the access log, prints the stats and waits; then `go` or `quit`
 # stdout:    tab-separated lines: ready TIME STATS | attempt N NONCE START END EXIT WRITE-OUT HEADERS BODY |
 #            settled STATS | spent; times in microseconds, everything longer in base64
@@ -13,6 +14,18 @@ trap 'rm -rf "$folder"' EXIT
 b64() { base64 -w0; }
 now() { echo "${EPOCHREALTIME/[.,]/}"; }
 stats() { curl -sS --globoff --max-time 5 "$admin/stats?filter=$filter" | b64; }
+say() { # the attempt's text, once the server has spoken if it is to speak first
+  local text=${input//\{nonce\}/$nonce}
+  if [[ $text == '{greeting}'* ]]; then
+    # Two seconds at the most: curl may have ended without a word from the server.
+    for ((tries = 0; tries < 100; tries++)); do
+      [[ -s $folder/body ]] && break
+      sleep 0.02
+    done
+    ((tries < 100)) || return
+  fi
+  printf '%s' "${text#'{greeting}'}"
+}
 
 printf 'ready\t%s\t%s\n' "$(now)" "$(stats)"
 n=0 command=
@@ -22,8 +35,9 @@ while (($(now) < end_of_time)); do
   n=$((n + 1)) nonce=$prefix-$((n))
   : >"$folder/headers" && : >"$folder/body" && : >"$folder/out"
   start=$(now)
-  printf '%s' "${input//\{nonce\}/$nonce}" | curl -sS --dump-header "$folder/headers" --output "$folder/body" \
-    --write-out '{"curl": %{json}, "certs": "%{certs}"}' "${@//\{nonce\}/$nonce}" >"$folder/out" 2>/dev/null
+  curl -sS --dump-header "$folder/headers" --output "$folder/body" \
+    --write-out '{"curl": %{json}, "certs": "%{certs}"}' "${@//\{nonce\}/$nonce}" \
+    < <(say 2>/dev/null) >"$folder/out" 2>/dev/null
   code=$?
   end=$(now)
   printf 'attempt\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n' "$n" "$nonce" "$start" "$end" "$code" \

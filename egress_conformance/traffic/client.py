@@ -138,16 +138,17 @@ class Client:
         host = parts.hostname or ""
         return Request(self, description, arguments, body or "", host, blocked, seconds, authority, target)
 
-    def tcp(self, address: str, port: int) -> "Request":
+    def tcp(self, address: str, port: int, *, server_first: bool = False) -> "Request":
         """A TCP connection that sends one line and waits for one line, not yet made.
 
         Args:
             address: IP address, or a host name.
             port: TCP port.
+            server_first: the client says nothing before the server has spoken.
         """
-        arguments = ["--max-time", str(TCP_SECONDS), f"telnet://{address}:{port}"]
-        description = f"TCP to {address}:{port}"
-        return Request(self, description, arguments, "{nonce}\n", address, Blocked.TCP_CLOSED, TCP_SECONDS)
+        arguments = ["--max-time", str(TCP_SECONDS), "--no-buffer", f"telnet://{address}:{port}"]
+        stdin = "{greeting}{nonce}\n" if server_first else "{nonce}\n"
+        return Request(self, f"TCP to {address}:{port}", arguments, stdin, address, Blocked.TCP_CLOSED, TCP_SECONDS)
 
 
 @dataclass(frozen=True)

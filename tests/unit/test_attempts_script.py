@@ -137,6 +137,24 @@ def test_it_sends_one_attempt_after_another_each_with_its_nonce(start: Start) ->
     assert (loop.folder / "stdin").read_text().startswith("n1-1 and n1-1\nn1-2 and n1-2\n")
 
 
+def test_a_client_can_wait_for_the_server_to_speak(start: Start) -> None:
+    loop = start("telnet://10.0.0.1:3306", stdin="{greeting}{nonce}\n")
+    loop.words()
+    assert loop.attempt().curl.body == BODY
+    loop.leave()
+    loop.rest()
+    assert (loop.folder / "stdin").read_text().startswith("n1-1\n")
+
+
+def test_it_says_nothing_to_a_server_that_does_not_speak(start: Start, tmp_path: Path) -> None:
+    (tmp_path / "body").write_bytes(b"")
+    loop = start("telnet://10.0.0.1:3306", stdin="{greeting}{nonce}\n")
+    loop.words()
+    # The stand-in reads to the end of what it is told, which comes when the patience of two seconds is over.
+    assert loop.attempt().took > 1.9
+    assert (loop.folder / "stdin").read_text() == ""
+
+
 def test_what_curl_saw_arrives_byte_for_byte(start: Start) -> None:
     loop = start("http://a.test/")
     loop.words()
