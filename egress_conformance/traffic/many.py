@@ -60,6 +60,7 @@ class Many:
 
     Attributes:
         sent: what curl says of each, once they have ended.
+        served: how many of them each server received, by its name, once they are judged.
     """
 
     def __init__(
@@ -74,6 +75,7 @@ class Many:
         self._loop: Exec | None = None
         self._mark: dict[str, int] = {}
         self.sent: list[Sent] = []
+        self.served: Counter[str] = Counter()
 
     def __enter__(self) -> Many:
         client = self._request.client
@@ -127,6 +129,7 @@ class Many:
         """
         log = self._log()
         receipts = self._request.client.world.receipts(self._mark, [self._prefix])
+        self.served.update(receipt.server for receipt in receipts if receipt.event == "request")
         problems = problems_of_many(self.sent, self._expectation, log, receipts)
         rows = [
             ledger.Attempt(curl=f"request {nonce}", envoy=[], server=[], agrees=False, problems=found)
