@@ -102,6 +102,12 @@ func (p *port) answer(w http.ResponseWriter, r *http.Request, s seen) {
 	w.Header().Set("Server", "world")
 	w.Header().Set("X-World-Server", p.server)
 	w.Header().Set("X-World-Instance", p.instance)
+	// For answers whose body is no JSON, in which this is told too.
+	w.Header().Set("X-World-Nonce", s.Nonce)
+	if isWebSocket(r) {
+		answerWebSocket(w, r)
+		return
+	}
 	if r.ProtoMajor == 2 && r.Method == http.MethodPost && isGRPC(r.Header.Get("Content-Type")) {
 		answerGRPC(w)
 		return
