@@ -110,6 +110,14 @@ class CaseRun:
         """A further client, laid out by a manifest of the case, or in another namespace."""
         return self.worker.client(self.world, self.recorder, patch=patch, elsewhere=elsewhere)
 
+    @contextmanager
+    def patched_client(self, patch: Path) -> Iterator[Client]:
+        """A further client whose patch is the subject of the case; withheld, it is the client without it."""
+        client = self.client if self.recorder.withheld else self.further_client(patch, elsewhere=False)
+        self.recorder.applied.append(f"# {patch.name}, laid over the client\n{patch.read_text(encoding='utf-8')}")
+        with self.recorder.subject():
+            yield client
+
     @property
     def expected(self) -> object:
         """What this version of Istio is expected to do, from the table of the case."""

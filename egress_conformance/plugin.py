@@ -182,6 +182,18 @@ def clients(_case_run: CaseRun, request: pytest.FixtureRequest) -> Callable[...,
 
 
 @pytest.fixture
+def patched_client(
+    _case_run: CaseRun, request: pytest.FixtureRequest
+) -> Callable[[str], AbstractContextManager[Client]]:
+    """A further client whose patch is the subject of the case; what is called with it is entered by `with`."""
+
+    def patched(patch: str) -> AbstractContextManager[Client]:
+        return _case_run.patched_client(_manifests(request.node.path) / patch)
+
+    return patched
+
+
+@pytest.fixture
 def expected(_case_run: CaseRun) -> object:
     """What this version of Istio is expected to do, of `@case(..., by_version={...})`."""
     return _case_run.expected

@@ -399,6 +399,19 @@ def test_a_case_that_fails_without_its_subject_is_proved() -> None:
     assert record.observations == {"with its subject withheld": "curl: the status is 502"}
 
 
+@pytest.mark.parametrize("withheld", [False, True])
+def test_a_patched_client_is_the_subject_and_is_withheld_like_any(withheld: bool, tmp_path: Path) -> None:
+    patch = tmp_path / "patch.yaml"
+    patch.write_text("metadata: {name: other}\n")
+    run = CaseRun(CASE, FakeWorker(prove=withheld))
+    with run.in_place():
+        with pytest.raises(CheckFailed), run.patched_client(patch) as patched:
+            assert (patched is run.client) == withheld
+            raise CheckFailed("no", "")
+        assert run.recorder.failed_in_subject
+        assert run.recorder.applied == ["# patch.yaml, laid over the client\nmetadata: {name: other}\n"]
+
+
 def test_a_case_that_passes_without_its_subject_proves_nothing() -> None:
     run = proving(in_subject=False)
     assert run.verdict() == (
