@@ -22,6 +22,7 @@ class CurlSaw:
         status: HTTP status, 0 if there was no answer.
         headers: response headers by lower-case name; several of one name joined by a comma.
         body: the body's first 64 KiB.
+        body_bytes: length of the whole body.
         local_port: source port of the connection, which joins it with Envoy's log.
         http_version: e.g. ``1.1``; "0" if there was no answer.
         seconds: the whole request.
@@ -37,16 +38,23 @@ class CurlSaw:
     http_version: str
     seconds: float
     certificate_organization: str = ""
+    body_bytes: int = 0
 
     @property
     def answer(self) -> dict[str, Any]:
-        """What a server of the world said of itself and of the request; {} if no such server answered."""
+        """What a server of the world said of itself and of the request; {} if no such server answered.
+
+        Where the body is something else (gRPC, WebSocket, plain bytes) the response headers tell the least of it.
+        """
         lines = self.body.decode(errors="replace").strip().splitlines()
         try:
             said = json.loads(lines[-1]) if lines else {}
         except ValueError:
-            return {}
-        return said if isinstance(said, dict) and "instance" in said else {}
+            said = {}
+        if isinstance(said, dict) and "instance" in said:
+            return said
+        told = {key: self.headers.get(f"x-world-{key}", "") for key in ("server", "instance", "nonce")}
+        return told if told["instance"] else {}
 
     def __str__(self) -> str:
         if self.exit_code:
@@ -236,6 +244,7 @@ def parse_attempt(words: list[str], ready_us: int) -> Attempt:
             http_version=str(curl.get("http_version", "0")),
             seconds=float(curl.get("time_total", 0)),
             certificate_organization=_organization(written.get("certs", "")),
+            body_bytes=int(curl.get("size_download", 0)),
         ),
     )
 

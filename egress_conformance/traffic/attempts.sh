@@ -1,8 +1,8 @@
 # Runs in the client container under bash: sends one request after another until it is told to stop.
 #
-# arguments: nonce prefix, seconds to live, interval in seconds, stats filter, what to write to stdin of curl, curl's
-#            arguments; `{nonce}` in any of the last two becomes the attempt's nonce, and what begins with `{greeting}`
-#            is written to stdin only when something was received
+# arguments: nonce prefix, seconds to live, interval in seconds, stats filter, what to write to stdin of curl (as
+#            printf's %b takes it), curl's arguments; `{nonce}` in any of the last two becomes the attempt's nonce, and
+#            what begins with `{greeting}` is written to stdin only when something was received
 # stdin:     `settle` flushes the access log, prints the stats and waits; then `go` or `quit`
 # stdout:    tab-separated lines: ready TIME STATS | attempt N NONCE START END EXIT WRITE-OUT HEADERS BODY |
 #            settled STATS | spent; times in microseconds, everything longer in base64
@@ -24,7 +24,7 @@ say() { # the attempt's text, once the server has spoken if it is to speak first
     done
     ((tries < 100)) || return
   fi
-  printf '%s' "${text#'{greeting}'}"
+  printf '%b' "${text#'{greeting}'}"
 }
 
 printf 'ready\t%s\t%s\n' "$(now)" "$(stats)"

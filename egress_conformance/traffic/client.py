@@ -98,7 +98,7 @@ class Client:
         *,
         dial: str | None = None,
         headers: dict[str, str] | None = None,
-        body: str | None = None,
+        body: str | bytes | None = None,
         http: str = "",
         seconds: int = CURL_SECONDS,
         options: Sequence[str] = (),
@@ -170,7 +170,7 @@ class Request:
     client: Client
     description: str
     arguments: list[str]
-    stdin: str
+    stdin: str | bytes
     host: str
     blocked: Blocked
     seconds: int
@@ -178,7 +178,14 @@ class Request:
     target: str = ""
 
     def reaches(
-        self, target: Site | Server, *, cluster: str, port: int | None = None, times: int = AGREEING, **expect: object
+        self,
+        target: Site | Server,
+        *,
+        cluster: str,
+        port: int | None = None,
+        times: int = AGREEING,
+        mirrored_to: Sequence[Server] = (),
+        **expect: object,
     ) -> Seen:
         """Wait until the request reaches a server of the target, by all three witnesses.
 
@@ -187,12 +194,14 @@ class Request:
             cluster: Envoy cluster that must carry it.
             port: the server's port, if not the one the request names.
             times: how many attempts in a row must agree.
+            mirrored_to: servers each of which must receive a copy of it besides.
             expect: further fields of `expect.Reaches`.
 
         Raises:
             CheckFailed: it does not; the message says who disagrees.
         """
-        return self._converge(self._reaches(target, cluster, port, expect), times)
+        mirrored = {server.instance: server.name for server in mirrored_to}
+        return self._converge(self._reaches(target, cluster, port, {"mirrored": mirrored, **expect}), times)
 
     def _reaches(self, target: Site | Server, cluster: str, port: int | None, expect: dict[str, object]) -> Reaches:
         servers = target.servers if isinstance(target, Site) else (target,)

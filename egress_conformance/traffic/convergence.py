@@ -69,7 +69,7 @@ class Convergence:
         mark = world.mark()
         prefix = f"n{secrets.token_hex(5)}"
         command = ["bash", "-c", _SCRIPT.read_text(encoding="utf-8"), "attempts", prefix]
-        command += [f"{client.recorder.deadline:.0f}", str(_INTERVAL_SECONDS), _STATS, self._request.stdin]
+        command += [f"{client.recorder.deadline:.0f}", str(_INTERVAL_SECONDS), _STATS, escaped(self._request.stdin)]
         with client.kube.exec(client.namespace, client.pod, CLIENT, command + self._request.arguments) as loop:
             if self._watch(loop, mark, prefix):
                 return self._attempts[-self._times :]
@@ -145,7 +145,8 @@ class Convergence:
         self._attempts = [join(attempt, log, receipts) for attempt in self._attempts]
         judged = self._attempts[-self._times :]
         problems = [self._expectation.problems(attempt) for attempt in judged]
-        stray = unaccounted(self._attempts, log, receipts)
+        strange = [receipt for receipt in receipts if not self._expectation.accounts_for(receipt)]
+        stray = unaccounted(self._attempts, log, strange)
         problems[-1] += [f"server: {receipt}, which neither curl nor Envoy accounts for" for receipt in stray]
         return self._check.judged(self._attempts, judged, problems)
 
@@ -208,6 +209,12 @@ def _understood(line: str) -> Iterator[None]:
         yield
     except (ValueError, IndexError, KeyError) as error:
         raise _broken(line) from error
+
+
+def escaped(text: str | bytes) -> str:
+    """What `printf %b` writes as these bytes: an argument can hold no NUL, and an exec takes only text."""
+    data = text.encode() if isinstance(text, str) else text
+    return "".join(chr(byte) if 32 <= byte < 127 and byte != ord("\\") else f"\\0{byte:03o}" for byte in data)
 
 
 def _decode_stats(text: str) -> dict[str, int]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
-from egress_conformance.traffic.attempt import Attempt, CurlSaw, EnvoyLogged, joined
+from egress_conformance.traffic.attempt import Attempt, CurlSaw, EnvoyLogged, Receipt, joined
 
 PASSTHROUGH = "PassthroughCluster"
 BLACK_HOLE = "BlackHoleCluster"
@@ -24,6 +24,10 @@ class Expectation(Protocol):
     def problems(self, attempt: Attempt) -> list[str]:
         """Where a witness disagrees, as `witness: what it says instead`; empty when all three agree."""
         ...
+
+    def accounts_for(self, receipt: Receipt) -> bool:  # noqa: ARG002
+        """Whether a receipt that neither curl nor Envoy's log accounts for is expected: that of a mirrored request."""
+        return False
 
 
 def _check(problems: list[str], witness: str, what: str, seen: object, expected: object) -> None:
@@ -57,13 +61,14 @@ def _header_problems(witness: str, expected: dict[str, str | None], headers: Ite
 
 
 @dataclass(frozen=True)
-class Reaches:
+class Reaches(Expectation):
     """The request arrives, once, at one of these servers, by this cluster, and its answer comes back.
 
     Attributes:
         name: who is reached, for messages.
         instances: the servers' secrets (by address `ip:port`), which only they can tell.
         cluster: the Envoy cluster that must have carried it.
+        mirrored: names of the servers (by their secrets) each of which must receive a copy; Envoy logs none of these.
         status: HTTP status of the answer; 0 for protocols without one.
         tls: the client speaks TLS end to end: the certificate must be the server's own.
         headers: response headers that must be there with this value; None: must not be there; "*": any value.
@@ -87,6 +92,7 @@ class Reaches:
     tls: bool = False
     headers: dict[str, str | None] = field(default_factory=dict)
     received: dict[str, str | None] = field(default_factory=dict)
+    mirrored: dict[str, str] = field(default_factory=dict)
     logged_code: int | None = None
     flags: str = "-"
     at_least_seconds: float = 0
@@ -123,7 +129,10 @@ class Reaches:
                 found.append(f"envoy: sent it to {line.upstream_host}, expected one of {sorted(self.instances)}")
             elif answered and self.instances[line.upstream_host] != answered:
                 found.append(f"envoy: sent it to {line.upstream_host}, but another server answered")
-        requests = attempt.requests
+        requests = [receipt for receipt in attempt.requests if receipt.instance not in self.mirrored]
+        for secret, name in self.mirrored.items():
+            copies = sum(receipt.instance == secret for receipt in attempt.requests)
+            _check(found, "server", f"the number of copies {name} received", copies, 1)
         if len(requests) != self.arrivals:
             where = ", ".join(sorted({receipt.server for receipt in requests})) or "nobody"
             found.append(f"server: {len(requests)} receipts ({where}), expected exactly {_number(self.arrivals)}")
@@ -139,6 +148,10 @@ class Reaches:
                 _check(found, "server", "the path", receipt.path, self.path.replace("{nonce}", attempt.nonce))
             found += _header_problems("server", self.received, receipt.headers)
         return found
+
+    def accounts_for(self, receipt: Receipt) -> bool:
+        """See `Expectation`."""
+        return receipt.instance in self.mirrored
 
     def _curl_problems(self, curl: CurlSaw) -> list[str]:
         found: list[str] = []
@@ -161,8 +174,10 @@ class Reaches:
         if not self.at_least_seconds <= curl.seconds <= self.at_most_seconds:
             bounds = f"{self.at_least_seconds} to {self.at_most_seconds} s"
             found.append(f"curl: answered after {curl.seconds:.3f} s, expected {bounds}")
-        # The answer repeats what the server received: good enough to see at a glance, the receipt decides.
-        return found + _header_problems("curl", self.received, curl.answer.get("headers") or [])
+        # The answer mostly repeats what the server received: good enough to see at a glance, the receipt decides.
+        if "headers" in curl.answer:
+            found += _header_problems("curl", self.received, curl.answer["headers"] or [])
+        return found
 
 
 class Blocked(StrEnum):
@@ -199,7 +214,7 @@ _SIGNATURES = {
 
 
 @dataclass(frozen=True)
-class IsBlocked:
+class IsBlocked(Expectation):
     """The request ends at the caller's proxy, in this way, and no server hears of it."""
 
     kind: Blocked
@@ -244,7 +259,7 @@ class IsBlocked:
 
 
 @dataclass(frozen=True)
-class Answered:
+class Answered(Expectation):
     """The proxy itself answers, in a way the case describes: at once, or when nothing good came back from upstream.
 
     Attributes:

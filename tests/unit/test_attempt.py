@@ -193,6 +193,12 @@ def test_only_a_server_of_the_world_gives_an_answer(body: bytes) -> None:
     assert curl_saw(body=body).answer == {}
 
 
+def test_a_server_of_the_world_tells_of_itself_in_headers_where_the_body_is_no_json() -> None:
+    told = {"x-world-server": "alpha", "x-world-instance": ALPHA.instance, "x-world-nonce": "n1-1"}
+    seen = curl_saw(body=b"\0\0\0\0\x02\x08\x01", headers=told)
+    assert seen.answer == {"server": "alpha", "instance": ALPHA.instance, "nonce": "n1-1"}
+
+
 def test_a_greeting_may_come_before_the_answer() -> None:
     greeting = json.dumps({"server": "alpha", "instance": "x", "greeting": "hello"}).encode()
     assert curl_saw(body=greeting + b"\n" + answer()).answer["nonce"] == "n1-1"

@@ -12,6 +12,7 @@ from typing import IO
 import pytest
 
 from egress_conformance.traffic.attempt import Attempt, parse_attempt
+from egress_conformance.traffic.convergence import escaped
 from tests.unit.fakes import answer
 
 SCRIPT = resources.files("egress_conformance.traffic").joinpath("attempts.sh").read_text(encoding="utf-8")
@@ -153,6 +154,16 @@ def test_it_says_nothing_to_a_server_that_does_not_speak(start: Start, tmp_path:
     # The stand-in reads to the end of what it is told, which comes when the patience of two seconds is over.
     assert loop.attempt().took > 1.9
     assert (loop.folder / "stdin").read_text() == ""
+
+
+def test_what_curl_reads_may_be_any_bytes(start: Start) -> None:
+    sent = bytes(range(256)) + b"\\n %d \\0101 {nonce}"
+    loop = start("http://a.test/", stdin=escaped(sent))
+    loop.words()
+    loop.attempt()
+    loop.leave()
+    loop.rest()
+    assert (loop.folder / "stdin").read_bytes().startswith(sent.replace(b"{nonce}", b"n1-1"))
 
 
 def test_what_curl_saw_arrives_byte_for_byte(start: Start) -> None:

@@ -404,10 +404,16 @@ def test_a_patched_client_is_the_subject_and_is_withheld_like_any(withheld: bool
     patch = tmp_path / "patch.yaml"
     patch.write_text("metadata: {name: other}\n")
     run = CaseRun(CASE, FakeWorker(prove=withheld))
+    seen: list[Client] = []
+
+    def fails(client: Client) -> NoReturn:
+        seen.append(client)
+        raise CheckFailed("no", "")
+
     with run.in_place():
         with pytest.raises(CheckFailed), run.patched_client(patch) as patched:
-            assert (patched is run.client) == withheld
-            raise CheckFailed("no", "")
+            fails(patched)
+        assert (seen[0] is run.client) == withheld
         assert run.recorder.failed_in_subject
         assert run.recorder.applied == ["# patch.yaml, laid over the client\nmetadata: {name: other}\n"]
 

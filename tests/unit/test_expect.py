@@ -93,6 +93,18 @@ def reaches(**changes: Any) -> Reaches:  # noqa: ANN401
     return Reaches(**{**given, **changes})
 
 
+def test_a_mirrored_request_is_received_twice_and_logged_once() -> None:
+    expectation = reaches(mirrored={DECOY.instance: "decoy"})
+    copy = receipt(DECOY, remote="10.0.0.9:50002")
+    mirrored = attempt(received=(receipt(), copy))
+    assert expectation.problems(mirrored) == []
+    assert expectation.accounts_for(copy)
+    assert not expectation.accounts_for(receipt())
+    assert expectation.problems(attempt()) == ["server: the number of copies decoy received is 0, expected 1"]
+    lost = attempt(received=(copy,))
+    assert expectation.problems(lost) == ["server: 0 receipts (nobody), expected exactly one"]
+
+
 AT_CURL = {
     "curl got another status": (curl(status=503), ["curl: the status is 503, expected 200"]),
     "curl got no answer in time": (
