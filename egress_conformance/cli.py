@@ -2,6 +2,7 @@
 
 import json
 import logging
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -174,6 +175,8 @@ def catalogue(*, area: str | None, as_json: bool, write: bool, check: bool) -> N
 
 def main() -> None:
     """Run the command line; errors a user can mend are one line."""
+    # By itself SIGTERM would end Python at once, and leave a build or istioctl running behind it.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         cli(standalone_mode=False)
     except (click.exceptions.Abort, KeyboardInterrupt):

@@ -44,6 +44,7 @@ OPTIONS = (
     Option("--cases", "only the cases with these ids, e.g. 'RES-01 POL-*'", metavar="IDS"),
     Option("--deadline", "seconds a check may take to converge", default="30", metavar="SECONDS"),
     Option("--wait", "wait for another run on the cluster to end (default: end with exit code 3)", default=False),
+    Option("--cluster", "kind: name of the cluster (default: one for each version of Istio)", metavar="NAME"),
     Option("--fresh", "kind: make the cluster anew", default=False),
     Option(
         "--down",
@@ -75,6 +76,7 @@ class Options:
     cases: str | None = None
     deadline: str = "30"
     wait: bool = False
+    cluster: str | None = None
     fresh: bool = False
     down: bool = False
     no_install: bool = False

@@ -16,6 +16,8 @@ from egress_conformance.platform import MANAGED, make_provider
 
 def _kind_clusters(options: Options) -> list[str]:
     """Names of the kind clusters that are ours: of one version of Istio, or all."""
+    if options.cluster is not None:
+        return [options.cluster]
     if options.istio is not None:
         return [KindProvider(istio=options.istio).cluster_name]
     folder = cache_dir() / "clusters"

@@ -99,7 +99,13 @@ def make_provider(options: Options) -> Provider:
             client_image=options.client_image or "",
             world_image=options.world_image or "",
         )
-    return KindProvider(istio=options.istio, images=options.images, install=not options.no_install, fresh=options.fresh)
+    return KindProvider(
+        istio=options.istio,
+        images=options.images,
+        install=not options.no_install,
+        fresh=options.fresh,
+        name=options.cluster,
+    )
 
 
 class Platform:

@@ -2,6 +2,7 @@
 
 import datetime
 import shutil
+import subprocess
 import time
 from importlib.metadata import version
 from pathlib import Path
@@ -13,6 +14,18 @@ from egress_conformance.options import Options
 from egress_conformance.platform import Platform, PlatformInfo
 from egress_conformance.report import exit_code, point_latest, print_summary, summarise, write_reports
 from egress_conformance.report.ledger import CaseRecord, DataPlane, Environment, Ledger
+
+_HERE = Path(__file__).resolve().parent
+
+
+def _commit() -> str:
+    """The commit this code is of, with `-dirty` if it was changed since; "" where that cannot be told."""
+    command = ["git", "-C", str(_HERE), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout.strip() if done.returncode == 0 else ""
 
 
 class RunReport:
@@ -63,6 +76,7 @@ class RunReport:
         return Ledger(
             started=self._started.isoformat(timespec="seconds"),
             suite_version=version("istio-egress-conformance"),
+            suite_commit=_commit(),
             environment=Environment(
                 istio=info.istio_version,
                 revision=info.revision or "default",

@@ -1,6 +1,7 @@
 """A Kubernetes of our own: one kind cluster for each version of Istio, kept for the next run and made anew at need."""
 
 import json
+import re
 import shutil
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -70,6 +71,10 @@ class KindProvider:
         name: str | None = None,
         console: Console | None = None,
     ) -> None:
+        if name is not None and not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,40}", name):
+            raise UserError(
+                f"{name!r} is no name for a kind cluster", "use up to 41 lower-case letters, digits and hyphens"
+            )
         self.istio = istio or versions().newest
         self.images = images
         self.install = install

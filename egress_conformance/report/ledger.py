@@ -108,6 +108,7 @@ class Ledger(_Model):
     schema_: str = Field(default=SCHEMA, alias="schema")
     started: str
     suite_version: str
+    suite_commit: str = Field(default="", description="commit of the suite, with -dirty if changed; empty: unknown")
     environment: Environment
     summary: Summary
     cases: list[CaseRecord]

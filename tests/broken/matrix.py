@@ -206,9 +206,10 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="scripts/broken", description="break the mesh and see which cases notice")
     parser.add_argument("mesh", nargs="*", help="names of files in tests/broken, all of them if none is named")
     parser.add_argument("--istio", help="version of Istio")
+    parser.add_argument("--cluster", help="name of the kind cluster")
     parser.add_argument("--write", action="store_true", help="write docs/broken-meshes.md")
     given = parser.parse_args(arguments)
-    platform = Platform(Options(istio=given.istio, wait=True), click.echo)
+    platform = Platform(Options(istio=given.istio, cluster=given.cluster, wait=True), click.echo)
     try:
         info = platform.up()
     finally:
@@ -220,8 +221,9 @@ def main(arguments: list[str]) -> int:
         values = {"decoy": find_servers(kube, OWN_NAMESPACE)["decoy"].address}
         wanted = meshes(values, given.mesh)
         cases = sorted({case for mesh in meshes(values) for case in mesh.caught_by})
+        where = [f"--{name}={value}" for name in ("istio", "cluster") if (value := getattr(given, name))]
         found = []
-        for row in rows(kube, wanted, cases, ["--wait", *(["--istio", given.istio] if given.istio else [])]):
+        for row in rows(kube, wanted, cases, ["--wait", *where]):
             click.echo(told(row))
             found.append(row)
     finally:

@@ -249,3 +249,9 @@ def test_a_stopped_cluster_is_made_anew() -> None:
     assert (
         why_make([RUNNING], Record("x", containers=("id1",)), changed, fresh=False) == "what it is made of has changed"
     )
+
+
+@pytest.mark.parametrize("name", ["", "Mine", "a_b", "-a", "a" * 42])
+def test_a_name_that_no_cluster_can_have(name: str) -> None:
+    with pytest.raises(UserError, match="is no name for a kind cluster"):
+        KindProvider(istio="1.31", name=name)
