@@ -9,7 +9,7 @@ from pathlib import Path
 
 from egress_conformance.cluster.existing import ExistingProvider
 from egress_conformance.cluster.kind import KindProvider
-from egress_conformance.cluster.kube import Doc, Kube
+from egress_conformance.cluster.kube import Doc, Kube, describe
 from egress_conformance.cluster.lease import RunLease
 from egress_conformance.cluster.provider import Cluster, IstioRelease, Provider
 from egress_conformance.errors import PlatformTrouble, UserError
@@ -29,7 +29,20 @@ SECOND_REVISION = "egress-second"
 WAIT_SECONDS = 3600
 """How long `--wait` waits for another run to end."""
 
-_INSTALLED = "installed-istio"
+CLIENT_NAMESPACES = "egress-r"
+"""What the names of all workers' namespaces begin with; they are removed whole."""
+
+SWEPT = (
+    *(("networking.istio.io/v1", kind) for kind in ("DestinationRule", "Gateway", "ServiceEntry", "VirtualService")),
+    ("networking.istio.io/v1alpha3", "EnvoyFilter"),
+    ("telemetry.istio.io/v1", "Telemetry"),
+    ("v1", "Secret"),
+    ("admissionregistration.k8s.io/v1beta1", "MutatingAdmissionPolicyBinding"),
+    ("admissionregistration.k8s.io/v1beta1", "MutatingAdmissionPolicy"),
+)
+"""Kinds of which cases, and the project's own tests, put something into other namespaces or into none."""
+
+INSTALLED = "installed-istio"
 """ConfigMap that says what the suite's own install was made of, so that a changed profile is installed anew."""
 
 Say = Callable[[str], None]
@@ -191,13 +204,13 @@ class Platform:
     def _install(self, kube: Kube, release: IstioRelease) -> None:
         """Have Istio installed as the suite's profile is now."""
         wanted = install.wanted(release)
-        mark = kube.get("v1", "ConfigMap", _INSTALLED, OWN_NAMESPACE) or {"data": {}}
+        mark = kube.get("v1", "ConfigMap", INSTALLED, OWN_NAMESPACE) or {"data": {}}
         there = install.installed(kube) == release.tag
         if there and mark["data"].get("digest") == wanted:
             return
         self._say(f"installing Istio {release.full_version}")
         install.install(self.cluster, release)
-        metadata = {"name": _INSTALLED, "namespace": OWN_NAMESPACE}
+        metadata = {"name": INSTALLED, "namespace": OWN_NAMESPACE}
         kube.apply({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {"digest": wanted}})
 
     def _take(self, lease: RunLease) -> str | None:
@@ -232,7 +245,23 @@ class Platform:
             self._say(f"removing what an earlier run left: namespaces {', '.join(left)}")
         for name in left:
             kube.delete(_namespace(name))
+        self._sweep(kube, OWNER_LABEL)
         self._remove_second_revision(kube)
+
+    def _sweep(self, kube: Kube, labels: str) -> None:
+        """Remove what cases put elsewhere than into namespaces of their own, e.g. beside the egress gateway.
+
+        In a cluster that is somebody else's there is none: nothing but our own namespaces is touched there.
+        """
+        if self.cluster.release is None:
+            return
+        for api_version, kind in SWEPT:
+            for doc in kube.find(api_version, kind, labels=labels):
+                namespace = doc["metadata"].get("namespace", "")
+                if namespace.startswith(CLIENT_NAMESPACES):
+                    continue
+                self._say(f"removing what an earlier run left: {describe(doc)}")
+                kube.delete(doc)
 
     def _remove_second_revision(self, kube: Kube) -> None:
         release = self.cluster.release
@@ -268,6 +297,7 @@ class Platform:
             MeshConfig(kube, self.cluster.revision).restore()
             for item in kube.find("v1", "Namespace", labels=f"{MANAGED},{OWNER_LABEL}={self.run}"):
                 kube.delete(_namespace(item["metadata"]["name"]))
+            self._sweep(kube, f"{OWNER_LABEL}={self.run}")
             self._remove_second_revision(kube)
         finally:
             lease.release()

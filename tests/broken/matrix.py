@@ -8,77 +8,22 @@ other cases must stay green. It ends with 1 if a mesh was missed or a case raise
 """
 
 import argparse
-import fnmatch
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
 import click
 
-from egress_conformance.cluster.kube import Doc, Kube, describe
+from egress_conformance.cluster.versions import versions
 from egress_conformance.errors import UserError
-from egress_conformance.mesh.config import OWN_NAMESPACE
-from egress_conformance.mesh.manifests import fill
-from egress_conformance.options import Options
-from egress_conformance.platform import Platform
 from egress_conformance.report.ledger import Verdict
 from egress_conformance.soak import run_suite
-from egress_conformance.world.world import find_servers
+from tests.broken.meshes import FOLDER, BrokenMesh, meshes
 
-FOLDER = Path(__file__).resolve().parent
 ROOT = FOLDER.parents[1]
 DOCUMENT = ROOT / "docs" / "broken-meshes.md"
-MARK = "egress-conformance/broken"
-"""Label of everything that breaks a mesh, so that a crashed run's is found and taken away."""
-
 DEADLINE = "10"
 """Seconds a check may take: most of them are to fail, and on a mesh that is well none takes as long."""
-
-_PREFIX = "egress-conformance/"
-_KINDS = (
-    ("networking.istio.io/v1alpha3", "EnvoyFilter"),
-    ("telemetry.istio.io/v1", "Telemetry"),
-    ("admissionregistration.k8s.io/v1beta1", "MutatingAdmissionPolicyBinding"),
-    ("admissionregistration.k8s.io/v1beta1", "MutatingAdmissionPolicy"),
-)
-
-
-@dataclass(frozen=True)
-class BrokenMesh:
-    """One way to break a mesh.
-
-    Attributes:
-        name: of its file.
-        title: what is broken.
-        caught_by: ids of the cases that must fail.
-        touches: patterns of the ids of those that may.
-        docs: what to apply, or to take away.
-    """
-
-    name: str
-    title: str
-    caught_by: tuple[str, ...]
-    touches: tuple[str, ...]
-    docs: tuple[Doc, ...]
-
-    @classmethod
-    def read(cls, path: Path, values: dict[str, str]) -> "BrokenMesh":
-        """Read a file of this folder.
-
-        Args:
-            path: the file.
-            values: a value for each `${name}`.
-        """
-        docs = fill(path, values)
-        said = {key.removeprefix(_PREFIX): value for key, value in docs[0]["metadata"]["annotations"].items()}
-        caught_by, touches = said["caught-by"].split(), said["touches"].split()
-        return cls(path.stem, said["title"], tuple(caught_by), tuple(touches), tuple(docs))
-
-    def may_fail(self, case: str) -> bool:
-        """Whether a case is among those the breakage touches."""
-        return case in self.caught_by or any(fnmatch.fnmatch(case, pattern) for pattern in self.touches)
 
 
 @dataclass(frozen=True)
@@ -105,60 +50,11 @@ class Row:
         return [case for case, verdict in self.verdicts.items() if verdict is Verdict.FAILED]
 
 
-def meshes(values: dict[str, str], names: list[str] | None = None) -> list[BrokenMesh]:
-    """The meshes of this folder, or those of these names.
-
-    Raises:
-        UserError: there is none of that name.
-    """
-    there = {path.stem: path for path in sorted(FOLDER.glob("*.yaml"))}
-    unknown = [name for name in names or [] if name not in there]
-    if unknown:
-        raise UserError(f"no broken mesh {unknown[0]}", f"there are {', '.join(there)}")
-    return [BrokenMesh.read(there[name], values) for name in names or there]
-
-
-@contextmanager
-def broken(kube: Kube, mesh: BrokenMesh) -> Iterator[None]:
-    """The mesh broken in this way; whole again afterwards."""
-    with ExitStack() as stack:
-        for doc in mesh.docs:
-            if doc["metadata"].get("annotations", {}).get(f"{_PREFIX}absent"):
-                stack.enter_context(_absent(kube, doc))
-                continue
-            doc["metadata"].setdefault("labels", {})[MARK] = mesh.name
-            stack.callback(kube.delete, doc)
-            kube.apply(doc)
-        yield
-
-
-@contextmanager
-def _absent(kube: Kube, doc: Doc) -> Iterator[None]:
-    there = kube.get(doc["apiVersion"], doc["kind"], doc["metadata"]["name"], doc["metadata"].get("namespace"))
-    if there is None:
-        yield
-        return
-    there["metadata"] = {key: there["metadata"][key] for key in ("name", "labels") if key in there["metadata"]}
-    kube.delete(doc)
-    try:
-        yield
-    finally:
-        kube.apply(there)
-
-
-def mend(kube: Kube) -> list[str]:
-    """Take away what a run that crashed left broken."""
-    left = [doc for api, kind in _KINDS for doc in kube.find(api, kind, labels=MARK)]
-    for doc in left:
-        kube.delete(doc)
-    return [describe(doc) for doc in left]
-
-
-def rows(kube: Kube, wanted: list[BrokenMesh], cases: list[str], arguments: list[str]) -> Iterator[Row]:
+def rows(wanted: list[BrokenMesh], cases: list[str], arguments: list[str]) -> Iterator[Row]:
     """Break the mesh in one way after another and run the cases each time."""
+    common = ["--deadline", DEADLINE, "--cases", " ".join(cases), *arguments]
     for mesh in wanted:
-        with broken(kube, mesh):
-            _, ledger = run_suite(["--deadline", DEADLINE, "--cases", " ".join(cases), *arguments], ROOT)
+        _, ledger = run_suite([*common, "-p", "tests.broken.plugin", "--broken", mesh.name], ROOT)
         yield Row(mesh, {case.id: case.verdict for case in ledger.cases})
 
 
@@ -209,27 +105,15 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--cluster", help="name of the kind cluster")
     parser.add_argument("--write", action="store_true", help="write docs/broken-meshes.md")
     given = parser.parse_args(arguments)
-    platform = Platform(Options(istio=given.istio, cluster=given.cluster, wait=True), click.echo)
-    try:
-        info = platform.up()
-    finally:
-        platform.finish()
-    kube = info.kube()
-    try:
-        for what in mend(kube):
-            click.echo(f"taken away, left by a run that crashed: {what}")
-        values = {"decoy": find_servers(kube, OWN_NAMESPACE)["decoy"].address}
-        wanted = meshes(values, given.mesh)
-        cases = sorted({case for mesh in meshes(values) for case in mesh.caught_by})
-        where = [f"--{name}={value}" for name in ("istio", "cluster") if (value := getattr(given, name))]
-        found = []
-        for row in rows(kube, wanted, cases, ["--wait", *where]):
-            click.echo(told(row))
-            found.append(row)
-    finally:
-        kube.close()
+    wanted = meshes(names=given.mesh)
+    cases = sorted({case for mesh in meshes() for case in mesh.caught_by})
+    where = [f"--{name}={value}" for name in ("istio", "cluster") if (value := getattr(given, name))]
+    found = []
+    for row in rows(wanted, cases, ["--wait", *where]):
+        click.echo(told(row))
+        found.append(row)
     if given.write:
-        DOCUMENT.write_text(document(found, f"Istio {info.istio_version}"), encoding="utf-8")
+        DOCUMENT.write_text(document(found, f"Istio {given.istio or versions().newest}"), encoding="utf-8")
     return int(any(row.missed or row.false_alarms for row in found))
 
 
