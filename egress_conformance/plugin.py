@@ -200,6 +200,12 @@ def expected(_case_run: CaseRun) -> object:
 
 
 @pytest.fixture
+def rejections(_case_run: CaseRun) -> Callable[[], dict[str, int]]:
+    """How often configuration was rejected so far, by who counted it: the client's proxy, and istiod."""
+    return _case_run.rejections
+
+
+@pytest.fixture
 def egress_gateway(_case_run: CaseRun) -> Gateway:
     """The mesh's egress gateway; the case declares `requires=(Requirement.EGRESS_GATEWAY,)`."""
     gateway = _case_run.worker.egress_gateway()

@@ -119,6 +119,13 @@ class Proxy:
         """Counters and gauges whose names match a regular expression."""
         return parse_stats(self._admin(f"/stats?filter={pattern}"))
 
+    def metric(self, name: str, **labels: str) -> float:
+        """The sum of a Prometheus metric's series that have these labels; 0 if there is none."""
+        wanted = {f'{label}="{value}"' for label, value in labels.items()}
+        lines = self._admin(f"/stats/prometheus?filter={name}").splitlines()
+        series = [line.rpartition(" ") for line in lines if line.startswith(f"{name}{{")]
+        return sum(float(value) for key, _, value in series if wanted <= set(re.findall(r'\w+="[^"]*"', key)))
+
     def rejections(self) -> dict[str, int]:
         """Counters of rejected clusters and listeners; they never go back, so compare deltas."""
         return self.stats("(cds|lds)[.]update_rejected")

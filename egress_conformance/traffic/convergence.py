@@ -14,7 +14,7 @@ from egress_conformance.cluster.kube import Exec
 from egress_conformance.errors import PlatformTrouble, Timeout
 from egress_conformance.mesh.proxy import parse_stats
 from egress_conformance.traffic.attempt import Attempt, EnvoyLogged, join, parse_attempt, parse_log, unaccounted
-from egress_conformance.traffic.expect import Expectation
+from egress_conformance.traffic.expect import Expectation, Reaches
 from egress_conformance.traffic.pods import CLIENT
 from egress_conformance.traffic.recorder import DEADLINE_SECONDS, CheckDraft
 from egress_conformance.waiting import wait_for
@@ -28,6 +28,8 @@ AGREEING = 3
 _INTERVAL_SECONDS = 0.02
 _ADMIN_SECONDS = 10
 _LOG_SECONDS = 3
+_SILENCE_SECONDS = 0.3
+"""How long Envoy must have logged nothing, where its log is off: flushed, a line is there after some 20 ms."""
 _STALL_SECONDS = 2
 """An attempt that took this much longer than curl allows itself stood still: its node or its pod did."""
 _LOCAL_TROUBLE = {2: "curl could not start", 23: "curl could not write", 26: "curl could not read", 27: "out of memory"}
@@ -52,6 +54,7 @@ class Convergence:
         self._expectation = expectation
         self._times = times
         self._check = check
+        self._unlogged = isinstance(expectation, Reaches) and not expectation.logged
         self._attempts: list[Attempt] = []
         self._before: dict[str, int] = {}
 
@@ -164,8 +167,9 @@ class Convergence:
             found = {entry.downstream_remote for entry in seen if entry.downstream_remote.endswith(ends)}
             return seen if len(found) >= len(wanted) else None
 
+        seconds = _SILENCE_SECONDS if self._unlogged else _LOG_SECONDS
         try:
-            return wait_for("Envoy's access log", look, seconds=_LOG_SECONDS, hint="is access logging on?", every=0.02)
+            return wait_for("Envoy's access log", look, seconds=seconds, hint="is access logging on?", every=0.02)
         except Timeout:
             # A missing line is for the judge to report, with what the other witnesses saw.
             return seen

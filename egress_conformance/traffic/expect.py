@@ -26,7 +26,7 @@ class Expectation(Protocol):
         ...
 
     def accounts_for(self, receipt: Receipt) -> bool:  # noqa: ARG002
-        """Whether a receipt that neither curl nor Envoy's log accounts for is expected: that of a mirrored request."""
+        """Whether a receipt that neither curl nor Envoy's log accounts for is expected, e.g. of a mirrored request."""
         return False
 
 
@@ -82,6 +82,7 @@ class Reaches(Expectation):
         host: the Host (`:authority`) the servers must have received; "" where the protocol has none.
         path: the path they must have received, `{nonce}` standing for the attempt's nonce; "" likewise.
         via: `ip:port` of a gateway, to which the caller's Envoy hands it; "" where it goes to the server itself.
+        logged: whether the caller's Envoy logs it; False: its access log is off, and it must not.
     """
 
     name: str
@@ -101,9 +102,11 @@ class Reaches(Expectation):
     host: str = ""
     path: str = ""
     via: str = ""
+    logged: bool = True
 
     def __str__(self) -> str:
-        return f"reaches {self.name} by {self.cluster}" + (f" with {self.status}" if self.status else "")
+        unlogged = "" if self.logged else ", which nobody logs,"
+        return f"reaches {self.name} by {self.cluster}{unlogged}" + (f" with {self.status}" if self.status else "")
 
     def at_a_glance(self, curl: CurlSaw) -> bool:
         """See `Expectation`."""
@@ -117,7 +120,9 @@ class Reaches(Expectation):
         answered = answered if answered in self.instances.values() else None
         if not attempt.curl.exit_code:
             _check(found, "curl", "the nonce that came back", attempt.curl.answer.get("nonce"), attempt.nonce)
-        line = _one_line(found, attempt)
+        line = _one_line(found, attempt) if self.logged else None
+        if not self.logged and attempt.logged:
+            found.append(f"envoy: logged {len(attempt.logged)} lines of this attempt, expected none")
         if line is not None:
             _check(found, "envoy", "the cluster", line.cluster, self.cluster)
             code = self.status if self.logged_code is None else self.logged_code
@@ -151,7 +156,8 @@ class Reaches(Expectation):
 
     def accounts_for(self, receipt: Receipt) -> bool:
         """See `Expectation`."""
-        return receipt.instance in self.mirrored
+        # Where Envoy logs nothing it names no connections to compare with; what they carried has nonces.
+        return receipt.instance in self.mirrored or (not self.logged and receipt.event == "connect")
 
     def _curl_problems(self, curl: CurlSaw) -> list[str]:
         found: list[str] = []

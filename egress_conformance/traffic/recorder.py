@@ -200,6 +200,7 @@ class Recorder:
         seconds: how long a check may take to converge.
         withheld: whether the subject is to be withheld, to prove that the case can fail.
         failed_in_subject: whether an assertion failed where the subject should have been in place.
+        rejects_on_purpose: whether the case itself has proxies reject configuration; such a case needs the mesh alone.
     """
 
     checks: list[ledger.Check] = field(default_factory=list)
@@ -211,6 +212,7 @@ class Recorder:
     withheld: bool = False
     seconds: float = DEADLINE_SECONDS
     failed_in_subject: bool = False
+    rejects_on_purpose: bool = False
     _depth: int = 0
     _changed: float | None = None
 

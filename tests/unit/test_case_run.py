@@ -340,6 +340,14 @@ def test_a_rejected_configuration_fails_the_case_even_so_nothing_is_left() -> No
     assert worker.events[1:] == ["forget TST-01", "let go"]
 
 
+def test_a_case_may_have_configuration_rejected_on_purpose() -> None:
+    worker = FakeWorker()
+    worker.rejections = iter((2, 3))
+    run = CaseRun(CASE, worker)
+    with run.in_place():
+        run.recorder.rejects_on_purpose = True
+
+
 def test_counters_that_began_anew_are_no_rejection() -> None:
     worker = FakeWorker()
     worker.rejections = iter((2, 0))

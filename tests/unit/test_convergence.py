@@ -244,6 +244,12 @@ def test_a_line_that_comes_late_is_waited_for(clock: Clock) -> None:
     assert pod.commands == ["settle", "quit"]
 
 
+def test_where_the_log_is_off_there_must_be_no_line(clock: Clock) -> None:
+    assert Pod(always(UNLOGGED), clock).request().reaches(SITE, cluster=CLUSTER, logged=False)
+    with pytest.raises(CheckFailed, match="envoy: logged 1 lines of this attempt, expected none"):
+        Pod(always(REACHED), clock).request().reaches(SITE, cluster=CLUSTER, logged=False)
+
+
 def test_an_api_server_that_is_away_is_no_missing_line(clock: Clock) -> None:
     pod = Pod(always(REACHED), clock)
 

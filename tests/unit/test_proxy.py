@@ -153,6 +153,17 @@ def test_dynamic_dns_is_told_from_allow_any_which_it_has_for_tls_and_tcp() -> No
     assert proxy(virtualOutbound=dump).mode() == Mode.ALLOW_ANY_DYNAMIC_DNS
 
 
+def test_a_metric_is_the_sum_of_its_series_with_these_labels() -> None:
+    text = """# TYPE istio_requests_total counter
+istio_requests_total{reporter="source",destination_service_name="a.test",response_code="200"} 3
+istio_requests_total{reporter="source",destination_service_name="a.test",response_code="503"} 1
+istio_requests_total{reporter="source",destination_service_name="aa.test",response_code="200"} 9
+"""
+    metrics = proxy(**{"stats/prometheus": text})
+    assert metrics.metric("istio_requests_total", reporter="source", destination_service_name="a.test") == 4
+    assert metrics.metric("istio_requests_total", destination_service_name="b.test") == 0
+
+
 def test_listener_filters_are_named_in_order() -> None:
     filters = [{"name": "envoy.filters.listener.tls_inspector"}, {"name": "envoy.filters.listener.http_inspector"}]
     dump = {"configs": [{"active_state": {"listener": {"listener_filters": filters}}}]}
