@@ -47,6 +47,12 @@ def _one_line(problems: list[str], attempt: Attempt) -> EnvoyLogged | None:
     return None
 
 
+def _no_line(problems: list[str], attempt: Attempt) -> None:
+    """Envoy must have logged nothing of an attempt."""
+    if attempt.logged:
+        problems.append(f"envoy: logged {len(attempt.logged)} lines of this attempt, expected none")
+
+
 def _header_problems(witness: str, expected: dict[str, str | None], headers: Iterable[Iterable[str]]) -> list[str]:
     """Where request headers, as a server received them, are not as expected."""
     values = joined(headers)
@@ -120,9 +126,7 @@ class Reaches(Expectation):
         answered = answered if answered in self.instances.values() else None
         if not attempt.curl.exit_code:
             _check(found, "curl", "the nonce that came back", attempt.curl.answer.get("nonce"), attempt.nonce)
-        line = _one_line(found, attempt) if self.logged else None
-        if not self.logged and attempt.logged:
-            found.append(f"envoy: logged {len(attempt.logged)} lines of this attempt, expected none")
+        line = _one_line(found, attempt) if self.logged else _no_line(found, attempt)
         if line is not None:
             _check(found, "envoy", "the cluster", line.cluster, self.cluster)
             code = self.status if self.logged_code is None else self.logged_code
