@@ -5,6 +5,7 @@ from collections.abc import Callable
 from egress_conformance.case import Mode, Requirement, case
 from egress_conformance.mesh.mesh import Mesh
 from egress_conformance.traffic.client import Client
+from egress_conformance.traffic.eventually import Look, eventually
 from egress_conformance.traffic.expect import PASSTHROUGH
 from egress_conformance.traffic.recorder import Recorder
 from egress_conformance.world.world import World
@@ -27,11 +28,11 @@ def test_standard_metrics_name_the_destination(mesh: Mesh, client: Client, world
         return client.proxy.metric(metric, reporter="source", destination_service_name=name)
 
     def rises(metric: str, name: str, before: float) -> None:
-        def look() -> tuple[bool, str]:
+        def look() -> Look:
             now = count(metric, name)
-            return now > before, f"{before} before, {now} now"
+            return Look(f"{before} before, {now} now", [] if now > before else ["it did not rise"])
 
-        recorder.becomes(f"{metric} of {name} rises", look)
+        eventually(recorder, f"{metric} of {name} rises", look)
 
     before = count(HTTP, "BlackHoleCluster"), count(TCP, "BlackHoleCluster")
     http.is_blocked()
