@@ -39,18 +39,17 @@ def _number(count: int) -> str:
     return "one" if count == 1 else str(count)
 
 
-def _one_line(problems: list[str], attempt: Attempt) -> EnvoyLogged | None:
-    """The one line Envoy must have logged of an attempt."""
+def _one_line(problems: list[str], attempt: Attempt, *, logged: bool = True) -> EnvoyLogged | None:
+    """The one line Envoy must have logged of an attempt; None, where it must not log and did not."""
+    if not logged and not attempt.logged:
+        return None
+    if not logged:
+        problems.append(f"envoy: logged {len(attempt.logged)} lines of this attempt, expected none")
+        return None
     if len(attempt.logged) == 1:
         return attempt.logged[0]
     problems.append(f"envoy: logged {len(attempt.logged)} lines of this attempt, expected exactly one")
     return None
-
-
-def _no_line(problems: list[str], attempt: Attempt) -> None:
-    """Envoy must have logged nothing of an attempt."""
-    if attempt.logged:
-        problems.append(f"envoy: logged {len(attempt.logged)} lines of this attempt, expected none")
 
 
 def _header_problems(witness: str, expected: dict[str, str | None], headers: Iterable[Iterable[str]]) -> list[str]:
@@ -126,7 +125,7 @@ class Reaches(Expectation):
         answered = answered if answered in self.instances.values() else None
         if not attempt.curl.exit_code:
             _check(found, "curl", "the nonce that came back", attempt.curl.answer.get("nonce"), attempt.nonce)
-        line = _one_line(found, attempt) if self.logged else _no_line(found, attempt)
+        line = _one_line(found, attempt, logged=self.logged)
         if line is not None:
             _check(found, "envoy", "the cluster", line.cluster, self.cluster)
             code = self.status if self.logged_code is None else self.logged_code
