@@ -10,9 +10,10 @@ from egress_conformance.case import Case, Mode
 from egress_conformance.cluster.kube import Doc, Kube, Refused, describe
 from egress_conformance.errors import PlatformTrouble
 from egress_conformance.mesh.config import ISTIO_NAMESPACE, MeshConfig
-from egress_conformance.mesh.manifests import dump, fill
+from egress_conformance.mesh.manifests import ROOT, dump, fill
 from egress_conformance.mesh.proxy import Proxy
 from egress_conformance.traffic.recorder import Recorder
+from egress_conformance.waiting import wait_for
 
 OWNER_LABEL = "egress-conformance/run"
 
@@ -177,6 +178,40 @@ class Mesh:
         self._admits(twin, values)
         return message
 
+    def admits(self, manifest: str, **values: str) -> None:
+        """See that a manifest is admitted and stored, and gone again after its deletion: the subject.
+
+        Args:
+            manifest: path below manifests/.
+            values: a value for each `${name}` in it.
+
+        Raises:
+            CheckFailed: it was refused, or nothing was stored.
+        """
+        seen = "admitted and stored"
+        try:
+            # Withheld, nothing is sent: then nothing can be there.
+            with self.apply(manifest, **values) as docs:
+                missing = [describe(doc) for doc in docs if not self._is_there(doc)]
+                if missing:
+                    seen = f"not stored: {', '.join(missing)}"
+        except Refused as refused:
+            seen = f"refused: {refused.message}"
+        with self.recorder.subject():
+            self.recorder.fact(f"{manifest} is admitted and stored", seen, held=seen == "admitted and stored")
+
+    def folder(self, name: str) -> list[str]:
+        """The manifests of a folder, as `apply` and `admits` take them.
+
+        Args:
+            name: path below manifests/.
+        """
+        return [str(path.relative_to(self.manifests)) for path in sorted((self.manifests / name).glob("*.yaml"))]
+
+    def _is_there(self, doc: Doc) -> bool:
+        metadata = doc["metadata"]
+        return self.kube.get(doc["apiVersion"], doc["kind"], metadata["name"], metadata["namespace"]) is not None
+
     def _admits(self, manifest: str, values: dict[str, str]) -> None:
         seen = "admitted"
         try:
@@ -212,6 +247,33 @@ class Mesh:
         self.recorder.emulated = True
         with self._applied(manifest, values):
             yield
+
+    def further_namespace(self, suffix: str) -> str:
+        """A further namespace of this worker's, without a client, and its name; it stays until the run is over.
+
+        Namespaces of one worker sort by their suffix. One takes seconds to terminate, so none is deleted by a case.
+
+        Args:
+            suffix: what tells it from the worker's others.
+        """
+        name = f"{self.namespace}-{suffix}"
+        for doc in fill(ROOT / "platform/further-namespace.yaml", {"namespace": name, "run": self.run}):
+            self.kube.apply(doc)
+        return name
+
+    def next_second(self) -> None:
+        """Wait until what is created has a later creationTimestamp than all there is; Kubernetes keeps whole seconds.
+
+        Raises:
+            Timeout: the API server's clock stands still.
+        """
+        (doc,) = fill(ROOT / "platform/clock.yaml", {"namespace": self.namespace})
+
+        def now() -> str:
+            return str(self.kube.apply(doc, dry_run=True)["metadata"]["creationTimestamp"])
+
+        first = now()
+        wait_for("the next second", lambda: True if now() != first else None, seconds=5, hint="date", every=0.05)
 
     def starts(self) -> dict[str, list[str]]:
         """When each container of istiod and of the client was started: what does not change is not restarted."""

@@ -71,23 +71,30 @@ def suite_text() -> dict[str, str]:
 
 
 def named(text: str) -> set[str]:
-    """Manifests a text names."""
-    return set(re.findall(r'"([a-z_0-9-]+/[a-z_0-9.-]+\.yaml)"', text))
+    """Manifests a text names, one by one or by their folder."""
+    folders = re.findall(r'mesh\.folder\("([a-z_0-9/-]+)"\)', text)
+    inside = {name(path) for path in manifests() for folder in folders if name(path).startswith(f"{folder}/")}
+    return set(re.findall(r'"([a-z_0-9-]+/[a-z_0-9.-]+\.yaml)"', text)) | inside
+
+
+def name(path: Path) -> str:
+    """A manifest as cases name it."""
+    return str(path.relative_to(SUITE / "manifests"))
 
 
 def test_each_manifest_is_named_by_a_case() -> None:
     all_named = named("\n".join(suite_text().values()))
-    assert [path for path in manifests() if f"{path.parent.name}/{path.name}" not in all_named] == []
+    assert [path for path in manifests() if name(path) not in all_named] == []
 
 
 @pytest.mark.parametrize("area", suite_text())
 def test_each_manifest_a_case_names_is_there(area: str) -> None:
-    there = {f"{path.parent.name}/{path.name}" for path in manifests()}
+    there = {name(path) for path in manifests()}
     assert named(suite_text()[area]) - there == set()
 
 
 def test_manifests_lie_in_the_folder_of_an_area() -> None:
-    assert {path.parent.name for path in manifests()} <= suite_text().keys()
+    assert {name(path).partition("/")[0] for path in manifests()} <= suite_text().keys()
 
 
 def test_no_case_writes_yaml_of_its_own() -> None:

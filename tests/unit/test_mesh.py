@@ -11,7 +11,7 @@ from egress_conformance.errors import PlatformTrouble, UserError
 from egress_conformance.mesh.config import MeshConfig
 from egress_conformance.mesh.mesh import Mesh
 from egress_conformance.mesh.proxy import Proxy
-from egress_conformance.traffic.recorder import Recorder
+from egress_conformance.traffic.recorder import CheckFailed, Recorder
 from tests.unit.fakes import FakeKube
 
 TWO = """apiVersion: networking.istio.io/v1
@@ -250,6 +250,60 @@ def test_starts_tell_when_a_container_was_restarted(make: Make, kube: FakeKube) 
     assert before == {"i": ["10:00"], "c": ["10:01", "10:02"]}
     kube.add(pod("ns", "client", "c", "10:01", ""))
     assert mesh.starts() == {"i": ["10:00"], "c": ["10:01", "None"]}
+
+
+def test_what_is_admitted_is_seen_to_be_stored_and_is_gone_afterwards(make: Make, kube: FakeKube) -> None:
+    mesh = make()
+    mesh.admits("area/two.yaml", host="a.test")
+    assert kube.did == [f"apply {FIRST}", f"apply {SECOND}", f"delete {SECOND}", f"delete {FIRST}"]
+    (check,) = mesh.recorder.checks
+    assert (check.role, check.held, check.expected) == ("subject", True, "area/two.yaml is admitted and stored")
+
+
+def test_what_must_be_admitted_and_is_refused_fails_with_the_refusal(make: Make, kube: FakeKube) -> None:
+    kube.refuses[f"apply {SECOND}"] = Refused(400, "admission webhook: no")
+    mesh = make()
+    with pytest.raises(CheckFailed, match="is admitted and stored; but: refused: admission webhook: no"):
+        mesh.admits("area/two.yaml", host="a.test")
+    assert kube.did[2:] == [f"delete {SECOND}", f"delete {FIRST}"]
+    assert mesh.recorder.failed_in_subject
+
+
+def test_withheld_nothing_is_stored_so_that_it_cannot_pass_for_admitted(make: Make, kube: FakeKube) -> None:
+    mesh = make(withheld=True)
+    with pytest.raises(CheckFailed, match=f"not stored: {FIRST}, {SECOND}"):
+        mesh.admits("area/two.yaml", host="a.test")
+    assert kube.did == []
+    assert mesh.recorder.failed_in_subject
+
+
+def test_a_folder_of_manifests_is_named_file_by_file(make: Make) -> None:
+    assert make().folder("area") == ["area/two.yaml"]
+
+
+def test_a_further_namespace_is_the_runs_and_stays(make: Make, kube: FakeKube) -> None:
+    assert make().further_namespace("a") == "ns-a"
+    assert kube.did == ["apply Namespace ns-a"]
+    labels = kube.objects["Namespace", "", "ns-a"]["metadata"]["labels"]
+    assert labels == {"app.kubernetes.io/managed-by": "istio-egress-conformance", "egress-conformance/run": "r1"}
+
+
+class Ticking(FakeKube):
+    """A cluster whose clock moves on with every third look."""
+
+    looks = 0
+
+    def apply(self, doc: Doc, *, dry_run: bool = False) -> Doc:
+        assert dry_run
+        self.looks += 1
+        return {**doc, "metadata": {**doc["metadata"], "creationTimestamp": f"10:00:0{self.looks // 3}"}}
+
+
+def test_the_next_second_is_waited_for(make: Make) -> None:
+    mesh = make()
+    mesh.kube = kube = Ticking()
+    mesh.next_second()
+    assert kube.looks == 3
 
 
 def test_requirements_read_as_reasons() -> None:
