@@ -253,7 +253,7 @@ class Platform:
 
         In a cluster that is somebody else's there is none: nothing but our own namespaces is touched there.
         """
-        if self.cluster.release is None:
+        if self.cluster.release is None or install.installed(kube) is None:
             return
         for api_version, kind in SWEPT:
             for doc in kube.find(api_version, kind, labels=labels):

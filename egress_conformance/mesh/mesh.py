@@ -208,10 +208,6 @@ class Mesh:
         """
         return [str(path.relative_to(self.manifests)) for path in sorted((self.manifests / name).glob("*.yaml"))]
 
-    def _is_there(self, doc: Doc) -> bool:
-        metadata = doc["metadata"]
-        return self.kube.get(doc["apiVersion"], doc["kind"], metadata["name"], metadata["namespace"]) is not None
-
     def _admits(self, manifest: str, values: dict[str, str]) -> None:
         seen = "admitted"
         try:
