@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
-from rich.console import Console
 
 from egress_conformance.case import Case, Mode
 from egress_conformance.case_run import CaseRun
@@ -23,7 +22,7 @@ from egress_conformance.mesh.mesh import Mesh
 from egress_conformance.options import OPTIONS, Options
 from egress_conformance.platform import PlatformInfo
 from egress_conformance.report.ledger import CaseRecord, DataPlane, Verdict
-from egress_conformance.run_report import RunReport
+from egress_conformance.run_report import RunReport, Terminal
 from egress_conformance.traffic.client import Client
 from egress_conformance.traffic.recorder import Recorder
 from egress_conformance.worker import Worker
@@ -53,8 +52,10 @@ def _is_worker(config: pytest.Config) -> bool:
 def pytest_configure(config: pytest.Config) -> None:
     """Register the marker; in the process that reports, prepare for a run."""
     config.addinivalue_line("markers", "case(declared): a behaviour with an id; use egress_conformance.case.case")
-    # SIGTERM would end Python without putting anything back; as an interrupt it takes the way of Ctrl-C.
+    # They would end Python without putting anything back; as an interrupt they take the way of Ctrl-C.
     signal.signal(signal.SIGTERM, _interrupt)
+    if signal.getsignal(signal.SIGHUP) == signal.SIG_DFL:  # else nohup wants it to go on without its terminal
+        signal.signal(signal.SIGHUP, _interrupt)
     if _is_worker(config):
         return
     # Cases are handed out one at a time, so that workers go through them in the order of the mesh's mode.
@@ -62,7 +63,7 @@ def pytest_configure(config: pytest.Config) -> None:
         config.option.maxschedchunk = 1
     options = Options.of(vars(config.option))
     scratch = Path(tempfile.mkdtemp(prefix="egress-conformance-"))
-    config.stash[_REPORT] = RunReport(options, scratch, config.rootpath, Console())
+    config.stash[_REPORT] = RunReport(options, scratch, config.rootpath, Terminal())
 
 
 def _interrupt(*_: object) -> None:

@@ -28,6 +28,14 @@ def _commit() -> str:
     return done.stdout.strip() if done.returncode == 0 else ""
 
 
+class Terminal(Console):
+    """A console whose reader may go away (`| head`): what goes on, putting back above all, does not depend on it."""
+
+    def on_broken_pipe(self) -> None:
+        """Say nothing more, instead of ending the program."""
+        self.quiet = True
+
+
 class RunReport:
     """One run.
 

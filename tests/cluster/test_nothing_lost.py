@@ -1,12 +1,13 @@
 """What a run changes it puts back: on Ctrl-C, on SIGTERM, and at the next start after SIGKILL."""
 
 import signal
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from egress_conformance.waiting import wait_for
-from tests.cluster.conftest import Found, UnderWay, command, start
+from tests.cluster.conftest import COMMAND, Found, UnderWay, command, start
 
 
 def in_the_middle(suite: Path, *arguments: str) -> UnderWay:
@@ -26,6 +27,27 @@ def test_interrupted_in_the_middle_of_a_case(cluster: Found, suite: Path, number
     run.send(number)
     ended = run.ended()
     assert ended.code == 2, ended.said
+    assert cluster.config.text() == before
+    assert cluster.leftovers() == []
+
+
+def test_interrupted_when_nobody_reads_any_more(cluster: Found, suite: Path) -> None:
+    before = cluster.config.text()
+    (suite / "in-place-seconds").touch()
+    command_line = [*COMMAND, "run", "--wait", "-n", "2", str(suite / "suites")]
+    with subprocess.Popen(command_line, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
+        wait_for(
+            "the run to come to its case",
+            lambda: True if (suite / "in-place").exists() else None,
+            seconds=120,
+            hint="egress-conformance status",
+            every=0.05,
+        )
+        assert cluster.config.text() != before
+        assert process.stdout is not None
+        process.stdout.close()
+        process.send_signal(signal.SIGHUP)
+        process.wait(90)
     assert cluster.config.text() == before
     assert cluster.leftovers() == []
 
