@@ -177,12 +177,8 @@ class CaseRun:
 
     def _as_it_came(self) -> tuple[Verdict, str]:
         for info in self._errors:
-            error = info.value
-            if isinstance(error, PlatformTrouble):
-                return Verdict.INCONCLUSIVE, str(error)
-            if not isinstance(error, AssertionError | Refused | pytest.fail.Exception):
-                # A mistake of the suite's, or of pytest's, says nothing about Istio.
-                return Verdict.INCONCLUSIVE, f"error in the suite: {type(error).__name__}: {error}"
+            if why := self._says_nothing(info.value):
+                return Verdict.INCONCLUSIVE, why
         if self._errors:
             if self._trouble:
                 return Verdict.INCONCLUSIVE, self._trouble
@@ -190,6 +186,18 @@ class CaseRun:
         if self._skipped:
             return Verdict.SKIPPED, self._skipped
         return Verdict.PASSED, ""
+
+    def _says_nothing(self, error: BaseException) -> str:
+        """Why an error says nothing about Istio; "" if it does."""
+        if isinstance(error, PlatformTrouble):
+            # What became of the pods says more than how it showed.
+            return f"{self._trouble} ({error})" if self._worker and self._trouble else str(error)
+        if isinstance(error, pytest.fail.Exception) and "from pytest-timeout" in str(error):
+            return f"the case hung: {error}"
+        if isinstance(error, AssertionError | Refused | pytest.fail.Exception):
+            return ""
+        # A mistake of the suite's, or of pytest's.
+        return f"error in the suite: {type(error).__name__}: {error}"
 
     def _look_for_trouble(self) -> str:
         """Whether the platform broke under the case, so that its failure says nothing about Istio."""

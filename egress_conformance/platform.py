@@ -226,7 +226,10 @@ class Platform:
                 if error.problem != last:
                     self._say(f"waiting: {error.problem}")
                 last = error.problem
-                return None
+            except PlatformTrouble as trouble:
+                # What the other run does to the cluster is its own business; it may be back in a moment.
+                last = str(trouble)
+            return None
 
         hint = "egress-conformance status"
         return wait_for("the cluster to be free", look, seconds=WAIT_SECONDS, hint=hint, every=1, seen=lambda: last)[0]

@@ -5,9 +5,12 @@ from typing import TypeVar
 
 import tenacity
 
-from egress_conformance.errors import Timeout
+from egress_conformance.errors import PlatformTrouble, Timeout
 
 T = TypeVar("T")
+
+UNDO_SECONDS = 60
+"""How long it is tried to put something back while the platform does not answer."""
 
 
 def wait_for(
@@ -47,3 +50,27 @@ def wait_for(
     if found is None:  # pragma: no cover  (tenacity retries None until it gives up)
         raise AssertionError
     return found
+
+
+def persist(action: Callable[[], T], *, seconds: float = UNDO_SECONDS) -> T:
+    """Do what must not be left undone: again, as long as the platform does not answer.
+
+    What a case leaves in the mesh would be judged in the next one.
+
+    Args:
+        action: what to do; it may be done more than once.
+        seconds: for how long it is tried.
+
+    Returns:
+        What the action returns.
+
+    Raises:
+        PlatformTrouble: what it raised last.
+    """
+    retrying = tenacity.Retrying(
+        retry=tenacity.retry_if_exception_type(PlatformTrouble),
+        stop=tenacity.stop_after_delay(seconds),
+        wait=tenacity.wait_fixed(0.5),
+        reraise=True,
+    )
+    return retrying(action)

@@ -22,11 +22,14 @@ from egress_conformance.traffic.pods import ClientPods, Pod
 from egress_conformance.traffic.recorder import Recorder
 from egress_conformance.waiting import wait_for
 from egress_conformance.world.outside import Outside
-from egress_conformance.world.pods import is_ready, pod_states
+from egress_conformance.world.pods import is_ready, pod_state, pod_states
 from egress_conformance.world.world import World
 
 READY_SECONDS = 120
-"""How long client and world may take to be ready again after something broke under the last case."""
+"""How long the platform may take to be ready again after something broke under the last case."""
+
+STILL_BROKEN_SECONDS = 10
+"""How long once it did not become ready in all of that: a hundred cases must not wait for what is gone for good."""
 
 TRACER = "egress-conformance-zipkin"
 """Name of the tracing provider in the suite's Istio profile."""
@@ -91,7 +94,8 @@ class Worker:
         self._lease = ModeLease(self.config, scratch / "mode.lock")
         self._outside = Outside(self.kube, OWN_NAMESPACE, info.world_image)
         self._pods = self._client_pods(info.revision or "default")
-        self._istiod: dict[str, str] = {}
+        self._istiod = self._istiod_states()
+        self._ready_seconds = READY_SECONDS
         self.data_plane: DataPlane = self._proxy().data_plane()
 
     def _client_pods(self, revision: str) -> ClientPods:
@@ -107,32 +111,51 @@ class Worker:
     def _proxy(self) -> Proxy:
         return self.client(self.world("none"), Recorder()).proxy
 
-    @property
-    def _istiod_labels(self) -> str:
-        """Of the istiod under test: a case may install another revision beside it."""
-        return f"app=istiod,istio.io/rev={self.info.revision or 'default'}"
-
     def make_ready(self) -> None:
-        """Have client and world ready for the next case, whatever became of them in the last one.
+        """Have client, world and istiod ready for the next case, whatever became of them in the last one.
 
         Raises:
             PlatformTrouble: they do not become ready.
         """
         last = ""
+        self._pods.next_case()
 
         def look() -> bool | None:
             nonlocal last
             try:
                 self._outside.make_ready()
                 self._pods.ready(self._namespace)
-                self._istiod = pod_states(self.kube, ISTIO_NAMESPACE, self._istiod_labels)
+                last = self._istiod_is_back()
             except (PlatformTrouble, Refused) as trouble:
                 last = str(trouble)
-                return None
-            return True
+            return None if last else True
 
-        hint = "egress-conformance status"
-        wait_for("client and world to be ready", look, seconds=READY_SECONDS, hint=hint, seen=lambda: last)
+        hint, seconds = "egress-conformance status", self._ready_seconds
+        self._ready_seconds = STILL_BROKEN_SECONDS
+        wait_for("client, world and istiod to be ready", look, seconds=seconds, hint=hint, seen=lambda: last)
+        self._ready_seconds = READY_SECONDS
+
+    def _istiod_states(self) -> dict[str, str]:
+        return pod_states(self.kube, ISTIO_NAMESPACE, self._istiod_label)
+
+    @property
+    def _istiod_label(self) -> str:
+        """What the pods of this revision's istiod have; those of a second Istio come and go with a case."""
+        return f"app=istiod,istio.io/rev={self.info.revision or 'default'}"
+
+    def _istiod_is_back(self) -> str:
+        """What is wrong with istiod, "" if nothing. One that changed must be ready, and the client know of it."""
+        pods = self.kube.find("v1", "Pod", ISTIO_NAMESPACE, self._istiod_label)
+        now = {pod["metadata"]["name"]: pod_state(pod) for pod in pods}
+        if now == self._istiod:
+            return ""
+        if not pods or not all(is_ready(pod) for pod in pods):
+            return f"istiod is not ready: {'; '.join(now.values()) or 'no pod'}"
+        # Until then it obeys the mesh as it was.
+        if not self._proxy().is_connected():
+            return "the client's proxy is not connected to istiod"
+        self._istiod = now
+        return ""
 
     def world(self, label: str) -> World:
         """The world for one case.
@@ -207,7 +230,7 @@ class Worker:
     def istiod_rejections(self) -> int:
         """Configurations that proxies of this revision rejected, as istiod counts them (`pilot_total_xds_rejects`)."""
         total = 0
-        for pod in self.kube.find("v1", "Pod", ISTIO_NAMESPACE, self._istiod_labels):
+        for pod in self.kube.find("v1", "Pod", ISTIO_NAMESPACE, self._istiod_label):
             path = f"/api/v1/namespaces/{ISTIO_NAMESPACE}/pods/{pod['metadata']['name']}:15014/proxy/metrics"
             lines = self.kube.raw("GET", path).decode().splitlines()
             total += sum(int(float(line.split()[-1])) for line in lines if line.startswith("pilot_total_xds_rejects{"))
@@ -238,7 +261,7 @@ class Worker:
         """
         if problem := self._pods.problems() or self._outside.problem():
             return problem
-        if self._istiod != pod_states(self.kube, ISTIO_NAMESPACE, self._istiod_labels):
+        if self._istiod != self._istiod_states():
             return "istiod restarted: it is not the one the case started with"
         return ""
 

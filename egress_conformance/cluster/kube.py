@@ -21,6 +21,10 @@ FIELD_MANAGER = "istio-egress-conformance"
 """Field manager of every server-side apply, so that `kubectl get --show-managed-fields` tells who did it."""
 
 
+REQUEST_SECONDS = 30
+"""How long the API server may take for an answer; a webhook alone may take 10."""
+
+
 class Refused(Exception):  # noqa: N818  (what the API server says, not an error of ours)
     """The API server refused a request: admission, validation, conflict, or a thing that is not there.
 
@@ -51,7 +55,9 @@ def _api_errors(what: str) -> Iterator[None]:
     except (ApiException, DynamicApiError) as error:
         if error.status and error.status < 500 and error.status != 429:
             raise Refused(error.status, _message(error)) from None
-        raise PlatformTrouble("API server away", f"{what}: {error.status} {_message(error)}") from None
+        message = _message(error)
+        reason = "admission webhook away" if "failed calling webhook" in message else "API server away"
+        raise PlatformTrouble(reason, f"{what}: {error.status} {message}") from None
     except (urllib3.exceptions.HTTPError, OSError) as error:
         raise PlatformTrouble("API server away", f"{what}: {error}") from None
 
@@ -146,6 +152,7 @@ class Kube:
                 namespace=doc["metadata"].get("namespace"),
                 force_conflicts=True,
                 field_manager=FIELD_MANAGER,
+                _request_timeout=REQUEST_SECONDS,
                 **({"dry_run": "All"} if dry_run else {}),
             )
         return cast(Doc, applied.to_dict())
@@ -154,7 +161,9 @@ class Kube:
         """One object, or None if it is not there."""
         try:
             with _api_errors(f"get {kind} {name}"):
-                found = self._resource(api_version, kind).get(name=name, namespace=namespace)
+                found = self._resource(api_version, kind).get(
+                    name=name, namespace=namespace, _request_timeout=REQUEST_SECONDS
+                )
         except Refused as refused:
             if refused.status == 404:
                 return None
@@ -164,7 +173,9 @@ class Kube:
     def find(self, api_version: str, kind: str, namespace: str | None = None, labels: str | None = None) -> list[Doc]:
         """Objects of one kind, of one namespace or of all."""
         with _api_errors(f"list {kind}"):
-            found = self._resource(api_version, kind).get(namespace=namespace, label_selector=labels)
+            found = self._resource(api_version, kind).get(
+                namespace=namespace, label_selector=labels, _request_timeout=REQUEST_SECONDS
+            )
         return [cast(Doc, item.to_dict()) for item in found.items]
 
     def delete(self, doc: Doc) -> None:
@@ -172,7 +183,9 @@ class Kube:
         try:
             with _api_errors(f"delete {describe(doc)}"):
                 self._resource(doc["apiVersion"], doc["kind"]).delete(
-                    name=doc["metadata"]["name"], namespace=doc["metadata"].get("namespace")
+                    name=doc["metadata"]["name"],
+                    namespace=doc["metadata"].get("namespace"),
+                    _request_timeout=REQUEST_SECONDS,
                 )
         except Refused as refused:
             if refused.status != 404:
@@ -186,6 +199,7 @@ class Kube:
                 namespace=doc["metadata"].get("namespace"),
                 body=operations,
                 content_type="application/json-patch+json",
+                _request_timeout=REQUEST_SECONDS,
             )
 
     def logs(self, namespace: str, pod: str, container: str, *, since: float | None = None) -> str:

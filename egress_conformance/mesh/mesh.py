@@ -13,7 +13,7 @@ from egress_conformance.mesh.config import ISTIO_NAMESPACE, MeshConfig
 from egress_conformance.mesh.manifests import ROOT, dump, fill
 from egress_conformance.mesh.proxy import Proxy
 from egress_conformance.traffic.recorder import Recorder
-from egress_conformance.waiting import wait_for
+from egress_conformance.waiting import persist, wait_for
 
 OWNER_LABEL = "egress-conformance/run"
 
@@ -99,11 +99,14 @@ class Mesh:
             self._remove(done)
 
     def _remove(self, docs: list[Doc]) -> None:
-        for doc in reversed(docs):
-            self.kube.delete(doc)
-        for doc in docs:
-            if self._is_there(doc):
-                raise PlatformTrouble("leftover", f"{describe(doc)} is still there after its deletion")
+        def remove() -> list[str]:
+            for doc in reversed(docs):
+                self.kube.delete(doc)
+            return [describe(doc) for doc in docs if self._is_there(doc)]
+
+        left = persist(remove)
+        if left:
+            raise PlatformTrouble("leftover", f"{left[0]} is still there after its deletion")
 
     def _is_there(self, doc: Doc) -> bool:
         metadata = doc["metadata"]
@@ -130,7 +133,7 @@ class Mesh:
             with self.recorder.subject():
                 yield
         finally:
-            self.config.set_mode(before)
+            persist(lambda: self.config.set_mode(before))
 
     @contextmanager
     def configured(self, manifest: str, **values: str) -> Iterator[None]:
@@ -154,7 +157,7 @@ class Mesh:
             with self.recorder.subject():
                 yield
         finally:
-            self.config.write(before)
+            persist(lambda: self.config.write(before))
 
     def refuses(self, manifest: str, *, twin: str, saying: str, **values: str) -> str:
         """See that a manifest is refused, with nothing stored, and that its valid twin is admitted before and after.

@@ -126,6 +126,10 @@ class Proxy:
         series = [line.rpartition(" ") for line in lines if line.startswith(f"{name}{{")]
         return sum(float(value) for key, _, value in series if wanted <= set(re.findall(r'\w+="[^"]*"', key)))
 
+    def is_connected(self) -> bool:
+        """Whether it is connected to istiod: its agent ends the stream when istiod is gone."""
+        return any(self.stats("^cluster[.]xds-grpc.*[.]upstream_rq_active$").values())
+
     def rejections(self) -> dict[str, int]:
         """Counters of rejected clusters and listeners; they never go back, so compare deltas."""
         return self.stats("(cds|lds)[.]update_rejected")

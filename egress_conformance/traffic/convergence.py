@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import ipaddress
+import itertools
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -88,7 +89,7 @@ class Convergence:
         """Follow the loop until the three witnesses agree or it has spent its time. Whether they agree."""
         # How many agreed in a row, and how many of those since the other two were last in doubt.
         streak, undoubted = 0, 0
-        ready_us, settling, converged = 0, False, False
+        ready_us, settling, settled, converged = 0, False, False, False
         while (line := loop.line(self._request.seconds + _ADMIN_SECONDS)) != "spent":
             if line is None:
                 raise PlatformTrouble("exec broke off", "the loop in the pod ended before its time")
@@ -101,6 +102,9 @@ class Convergence:
                 with _understood(line):
                     self._attempts.append(parse_attempt(words, ready_us))
                 last = self._attempts[-1]
+                if not settled:
+                    self._look_for_a_gap()
+                settled = False
                 look_for_trouble(last.curl.exit_code, last.took, allowed=self._request.seconds, said=str(last.curl))
                 agrees = self._expectation.at_a_glance(last.curl)
                 if not agrees and converged:
@@ -121,10 +125,18 @@ class Convergence:
                 if agree:
                     return True
                 # The other two have not come round: what curl sees may still change.
-                settling, undoubted, converged = False, 0, False
+                settling, settled, undoubted, converged = False, True, 0, False
             else:
                 raise _broken(line)
         return False
+
+    def _look_for_a_gap(self) -> None:
+        """See that the loop did not stand still between two attempts: its time passed, and nothing was tried."""
+        for before, after in itertools.pairwise(self._attempts[-2:]):
+            gap = after.sent - before.sent - before.took
+            if gap > _STALL_SECONDS:
+                detail = f"nothing was sent for {gap:.1f} s; was its node paused?"
+                raise PlatformTrouble("client pod stood still", detail)
 
     def _stray(self, mark: dict[str, int], prefix: str) -> None:
         """Put down one attempt that came out otherwise after the others had agreed."""

@@ -7,7 +7,7 @@ from egress_conformance.cluster.kube import Doc, Kube
 from egress_conformance.errors import PlatformTrouble
 from egress_conformance.mesh.manifests import ROOT, fill, merge
 from egress_conformance.waiting import wait_for
-from egress_conformance.world.pods import SECONDS, is_ready
+from egress_conformance.world.pods import SECONDS, is_going, is_ready
 
 CLIENT = "client"
 """Name of the pod every case has, and of the container that sends requests in any client pod."""
@@ -36,6 +36,11 @@ class ClientPods:
         self._values = values
         self._namespaces: set[str] = set()
         self._pods: dict[tuple[str, Path | None], Pod] = {}
+        self._in_use: set[tuple[str, Path | None]] = set()
+
+    def next_case(self) -> None:
+        """From here on only those count that are asked for anew."""
+        self._in_use.clear()
 
     def ready(self, namespace: str, patch: Path | None = None) -> Pod:
         """A client that is ready: the one there is, or a new one in its place.
@@ -47,6 +52,7 @@ class ClientPods:
         Raises:
             PlatformTrouble: it does not become ready, or has no sidecar.
         """
+        self._in_use.add((namespace, patch))
         there = self._pods.get((namespace, patch))
         if there is not None and self.problem(there) == "":
             return there
@@ -68,11 +74,14 @@ class ClientPods:
         if found is None or found["metadata"]["uid"] != pod.uid or found["status"].get("phase") != "Running":
             why = (found or {}).get("status", {}).get("message") or "it is not the pod the case started with"
             return f"client pod gone: {why}"
+        if is_going(found):
+            return "client pod gone: it is being deleted"
         return "" if is_ready(found) else "client pod not ready"
 
     def problems(self) -> str:
-        """What is wrong with any of the clients, "" if nothing."""
-        return next((problem for pod in self._pods.values() if (problem := self.problem(pod))), "")
+        """What is wrong with any of the clients the case asked for, "" if nothing."""
+        in_use = [pod for key, pod in self._pods.items() if key in self._in_use]
+        return next((problem for pod in in_use if (problem := self.problem(pod))), "")
 
     def _apply(self, doc: Doc) -> None:
         """Apply a document, with patience for webhooks: istiod is ready some moments before its Service leads to it."""

@@ -24,10 +24,11 @@ def make_world(kube: Kube, namespace: str, image: str) -> None:
 
 
 def _apply_or_replace(kube: Kube, namespace: str, doc: Doc) -> None:
-    """Apply a document; a pod that ended, or that differs in what a pod cannot change, is made anew."""
+    """Apply a document; a pod that ended or is going, or that differs in what a pod cannot change, is made anew."""
     name = doc["metadata"]["name"]
     there = kube.get(doc["apiVersion"], doc["kind"], name, namespace) if doc["kind"] == "Pod" else None
-    if there is None or there["status"].get("phase") in {"Pending", "Running"}:
+    stays = there is not None and there["status"].get("phase") in {"Pending", "Running"} and not is_going(there)
+    if there is None or stays:
         try:
             kube.apply(doc)
         except Refused as refused:
@@ -69,17 +70,25 @@ def wait_for_pods(kube: Kube, namespace: str, labels: str) -> list[Doc]:
 
 
 def is_ready(pod: Doc) -> bool:
-    """Whether a pod is ready."""
+    """Whether a pod is ready, and stays: one that is being deleted answers for a moment yet."""
+    if is_going(pod):
+        return False
     conditions = pod.get("status", {}).get("conditions", [])
     return any(c["type"] == "Ready" and c["status"] == "True" for c in conditions)
 
 
+def is_going(pod: Doc) -> bool:
+    """Whether a pod is being deleted."""
+    return "deletionTimestamp" in pod.get("metadata", {})
+
+
 def pod_states(kube: Kube, namespace: str, labels: str) -> dict[str, str]:
     """What tells pods from their successors, by name: it changes when one is replaced or a container is restarted."""
-    return {pod["metadata"]["name"]: _identity(pod) for pod in kube.find("v1", "Pod", namespace, labels)}
+    return {pod["metadata"]["name"]: pod_state(pod) for pod in kube.find("v1", "Pod", namespace, labels)}
 
 
-def _identity(pod: Doc) -> str:
+def pod_state(pod: Doc) -> str:
+    """What tells a pod from its successor and from itself after a restart."""
     restarts = sum(status["restartCount"] for status in pod["status"].get("containerStatuses", []))
     return f"{pod['metadata']['uid']} restarted {restarts} times, {'ready' if is_ready(pod) else 'not ready'}"
 

@@ -81,10 +81,15 @@ class UnderWay:
         self.process.wait(30)
 
 
-def start(log: Path, *arguments: str) -> UnderWay:
+def start(log: Path, *arguments: str, env: dict[str, str] | None = None) -> UnderWay:
     with log.open("w", encoding="utf-8") as file:
         process = subprocess.Popen(
-            [*COMMAND, *arguments], stdout=file, stderr=subprocess.STDOUT, text=True, start_new_session=True
+            [*COMMAND, *arguments],
+            stdout=file,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+            env={**os.environ, **(env or {})},
         )
     return UnderWay(process, log)
 
@@ -117,7 +122,7 @@ class Found:
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[Found]:
     """The cluster, up; it is kept for the next run."""
-    platform = Platform(Options(), print)
+    platform = Platform(Options(wait=True), print)
     try:
         info = platform.up()
     finally:

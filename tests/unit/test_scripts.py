@@ -246,7 +246,8 @@ def test_test_stops_at_the_first_failure_with_its_code(ready: Project) -> None:
     done = ready.run("test")
     assert done.returncode == 5
     assert ready.asked() == ["mypy"]
-    assert done.stdout.splitlines()[-2].split() == ["types", "0", "FAILED,", "exit", "code", "5"]
+    what, _, *how = done.stdout.splitlines()[-2].split()
+    assert (what, how) == ("types", ["FAILED,", "exit", "code", "5"])
 
 
 def test_test_unit_stops_before_the_cluster(ready: Project) -> None:
