@@ -73,6 +73,7 @@ class Pod:
     Attributes:
         outcomes: of one attempt after the other.
         deaf: it hears nothing.
+        pauses: seconds it stands still after an attempt.
         slow: how many attempts it makes until it hears that it is to settle, time by time.
     """
 
@@ -85,6 +86,7 @@ class Pod:
     loop: "Loop | None" = None
     deaf: bool = False
     slow: tuple[int, ...] = ()
+    pauses: dict[int, float] = field(default_factory=dict)
 
     def request(self) -> Request:
         kube = FakeKube(log=lambda: "\n".join(self.lines), execs=self.exec)
@@ -126,7 +128,7 @@ class Loop(FakeExec):
                 break
             self._number += 1
             yield self._attempt(outcome)
-            self._pod.clock.sleep(1)
+            self._pod.clock.sleep(1 + self._pod.pauses.get(self._number, 0))
             if self.told == "settle" and not self._pod.deaf and not self._slow():
                 self.told = ""
                 yield f"settled\t{b64(f'cluster.a.upstream_rq_total: {1 + self._number}')}"

@@ -205,6 +205,19 @@ def test_a_failure_on_a_broken_platform_says_nothing() -> None:
     )
 
 
+def test_what_became_of_the_pods_is_the_reason_and_how_it_showed_stands_beside_it() -> None:
+    trouble = PlatformTrouble("exec broke off", "the loop ended before its time")
+    assert came_to(trouble, says=lambda: "client pod gone: Evicted") == (
+        Verdict.INCONCLUSIVE,
+        "client pod gone: Evicted (exec broke off: the loop ended before its time)",
+    )
+
+
+def test_a_case_that_hung_says_nothing() -> None:
+    hung = pytest.fail.Exception("Timeout (>300.0s) from pytest-timeout.")
+    assert came_to(hung) == (Verdict.INCONCLUSIVE, "the case hung: Timeout (>300.0s) from pytest-timeout.")
+
+
 @pytest.mark.parametrize("error", [PlatformTrouble("API server away", "refused"), Refused(404, "pods not found")])
 def test_a_failure_where_the_platform_cannot_be_asked_says_nothing(error: Exception) -> None:
     verdict, reason = came_to(AssertionError("no answer"), says=raising(error))

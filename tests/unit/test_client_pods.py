@@ -131,6 +131,11 @@ def pending(kube: Kubelet) -> None:
     kube.pod()["status"]["phase"] = "Pending"
 
 
+def being_deleted(kube: Kubelet) -> None:
+    # It is ready for a moment yet.
+    kube.pod()["metadata"]["deletionTimestamp"] = "2026-11-25T04:00:00Z"
+
+
 def not_ready(kube: Kubelet) -> None:
     kube.pod()["status"]["conditions"] = [{"type": "Ready", "status": "False"}]
 
@@ -140,6 +145,7 @@ BROKEN = {
     "another is in its place": (another, "client pod gone: it is not the pod the case started with"),
     "it was evicted": (evicted, "client pod gone: Usage of EmptyDir exceeds the limit"),
     "it does not run": (pending, "client pod gone: it is not the pod the case started with"),
+    "it is being deleted": (being_deleted, "client pod gone: it is being deleted"),
     "it is not ready": (not_ready, "client pod not ready"),
 }
 
@@ -157,6 +163,21 @@ def test_one_that_broke_is_told_why_and_made_anew(
     assert (second.uid, second.address) == ("uid-2", "10.0.1.2")
     # The namespace is there already.
     assert kube.did[done:] == ["delete Pod ns/client", "apply Pod ns/client"]
+    assert pods.problems() == ""
+
+
+def test_a_client_that_an_earlier_case_had_is_no_trouble_of_this_one(
+    pods: ClientPods, kube: Kubelet, patch: Path
+) -> None:
+    pods.ready("ns")
+    pods.ready("ns", patch)
+    del kube.objects["Pod", "ns", "bare"]
+    assert pods.problems() == "client pod gone: it is not the pod the case started with"
+    pods.next_case()
+    pods.ready("ns")
+    assert pods.problems() == ""
+    # Asked for again it is made anew.
+    assert pods.ready("ns", patch).uid == "uid-3"
     assert pods.problems() == ""
 
 

@@ -159,6 +159,20 @@ def test_an_attempt_that_stood_still_says_nothing(clock: Clock) -> None:
         pod.request().is_blocked()
 
 
+def test_a_loop_that_stood_still_between_two_attempts_says_nothing(clock: Clock) -> None:
+    pod = Pod(then((100, BLOCKED)), clock, pauses={2: 5.0})
+    with pytest.raises(
+        PlatformTrouble, match=r"client pod stood still: nothing was sent for 6.0 s; was its node paused"
+    ):
+        pod.request().reaches(SITE, cluster=CLUSTER)
+
+
+def test_a_loop_that_stood_still_because_it_was_told_to_is_no_trouble(clock: Clock) -> None:
+    # Settled after the third, it waits for the word of the other two.
+    pod = Pod(then((4, PASSED_THROUGH), (1, REACHED)), clock, pauses={3: 5.0})
+    assert pod.request().reaches(SITE, cluster=CLUSTER).attempts
+
+
 def test_an_attempt_that_took_all_of_curls_time_is_for_the_judge(clock: Clock) -> None:
     slow = replace(BLOCKED, curl={"code": 28, "http_code": 0, "took": CURL_SECONDS + 1.5})
     with pytest.raises(CheckFailed, match="curl: exit code is 28"):

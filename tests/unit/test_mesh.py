@@ -12,7 +12,8 @@ from egress_conformance.mesh.config import MeshConfig
 from egress_conformance.mesh.mesh import Mesh
 from egress_conformance.mesh.proxy import Proxy
 from egress_conformance.traffic.recorder import CheckFailed, Recorder
-from tests.unit.fakes import FakeKube
+from egress_conformance.waiting import UNDO_SECONDS
+from tests.unit.fakes import Clock, FakeKube
 
 TWO = """apiVersion: networking.istio.io/v1
 kind: ServiceEntry
@@ -123,6 +124,58 @@ def test_what_does_not_go_is_the_platforms_trouble(make: Make, kube: FakeKube) -
     left = pytest.raises(PlatformTrouble, match=f"leftover: {FIRST} is still there after its deletion")
     with left, make().apply("area/two.yaml", host="a.test"):
         pass
+
+
+class Away(FakeKube):
+    """An API server that is away for some deletions and patches."""
+
+    def __init__(self, times: int) -> None:
+        super().__init__()
+        self.times = times
+
+    def _do(self, what: str) -> None:
+        if what.startswith(("delete", "patch")) and self.times:
+            self.times -= 1
+            raise PlatformTrouble("API server away", f"{what}: refused")
+        super()._do(what)
+
+
+def away(make: Make, kube: FakeKube, times: int, *, flips: bool = False) -> Mesh:
+    mesh = make(flips=flips)
+    mesh.kube = Away(times).add(CONFIG_MAP)
+    mesh.config = MeshConfig(mesh.kube)
+    return mesh
+
+
+def test_what_was_applied_is_deleted_even_if_the_api_server_is_away_for_a_while(
+    make: Make, kube: FakeKube, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = Clock().install(monkeypatch)
+    mesh = away(make, kube, 9)
+    with mesh.apply("area/two.yaml", host="a.test"):
+        pass
+    assert clock.now == 1000 + 9 * 0.5
+    assert isinstance(mesh.kube, FakeKube)
+    assert list(mesh.kube.objects) == [("ConfigMap", "istio-system", "istio")]
+
+
+def test_the_mode_is_flipped_back_even_if_the_api_server_is_away_for_a_while(
+    make: Make, kube: FakeKube, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Clock().install(monkeypatch)
+    mesh = away(make, kube, 0, flips=True)
+    with mesh.outbound_traffic_policy(Mode.ALLOW_ANY):
+        assert isinstance(mesh.kube, Away)
+        mesh.kube.times = 5
+    assert mesh.config.mode() == Mode.REGISTRY_ONLY
+
+
+def test_an_api_server_that_stays_away_is_told(make: Make, kube: FakeKube, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock().install(monkeypatch)
+    trouble = pytest.raises(PlatformTrouble, match=f"API server away: delete {SECOND}: refused")
+    with trouble, away(make, kube, 10_000).apply("area/two.yaml", host="a.test"):
+        pass
+    assert clock.now == pytest.approx(1000 + UNDO_SECONDS, abs=1)
 
 
 def test_what_is_applied_is_reported_as_it_was_sent(make: Make) -> None:

@@ -129,6 +129,11 @@ def restarted(kube: WorldKube) -> None:
     kube.pod("alpha")["status"]["containerStatuses"][0]["restartCount"] = 1
 
 
+def being_deleted(kube: WorldKube) -> None:
+    # It is ready for a moment yet.
+    kube.pod("alpha")["metadata"]["deletionTimestamp"] = "2026-11-25T04:00:00Z"
+
+
 def not_ready(kube: WorldKube) -> None:
     kube.pod("alpha")["status"]["conditions"] = []
 
@@ -137,6 +142,7 @@ CHANGES = {
     "it is gone": gone,
     "another is in its place": replaced,
     "its container was restarted": restarted,
+    "it is being deleted": being_deleted,
     "it is not ready": not_ready,
 }
 
@@ -160,6 +166,13 @@ def test_a_pod_that_is_gone_is_made_anew_and_known_by_its_new_secret(outside: Ou
     assert outside.servers["alpha"].instance == "instance of uid-5"
     assert outside.servers["alpha"].address == "10.0.2.5"
     assert outside.servers["beta"].instance == "instance of uid-3"
+
+
+def test_one_that_is_being_deleted_is_made_anew_when_it_is_gone(outside: Outside, kube: WorldKube) -> None:
+    being_deleted(kube)
+    outside.make_ready()
+    assert kube.did[-4:] == ["delete Pod ns/alpha", "apply Pod ns/alpha", "apply Pod ns/beta", "apply Pod ns/decoy"]
+    assert outside.servers["alpha"].instance == "instance of uid-5"
 
 
 def test_one_that_came_back_by_itself_is_known_again(outside: Outside, kube: WorldKube) -> None:

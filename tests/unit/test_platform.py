@@ -40,7 +40,7 @@ class Lease(RunLease):
     """A lease that another run holds for a while.
 
     Args:
-        held_by: who holds it, look by look.
+        held_by: who holds it, look by look; "" where the API server does not answer.
         crashed: whom it is then taken from.
     """
 
@@ -50,7 +50,10 @@ class Lease(RunLease):
 
     def take(self) -> str | None:
         if self.held_by:
-            raise UserError(f"another run is using this cluster (run {self.held_by.pop(0)})", "wait for it to end")
+            run = self.held_by.pop(0)
+            if not run:
+                raise PlatformTrouble("API server away", "refused")
+            raise UserError(f"another run is using this cluster (run {run})", "wait for it to end")
         return self.crashed
 
 
@@ -89,6 +92,14 @@ def test_with_wait_it_is_taken_as_soon_as_it_is_free(make: Make, clock: Clock, s
     assert clock.now - start == 23
     # Each of those it waits for is named once.
     assert said == [f"waiting: another run is using this cluster (run {run})" for run in ("r1", "r2")]
+
+
+def test_what_the_other_run_does_to_the_cluster_does_not_end_the_wait(make: Make, clock: Clock) -> None:
+    assert make(wait=True)._take(Lease("r1", "", "", "r1")) is None
+    with pytest.raises(Timeout, match="last seen: API server away: refused"):
+        make(wait=True)._take(Lease(*[""] * 10_000))
+    with pytest.raises(PlatformTrouble, match="API server away"):
+        make()._take(Lease(""))
 
 
 @pytest.mark.parametrize("wait", [False, True])

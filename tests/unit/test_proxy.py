@@ -217,6 +217,19 @@ def test_stats_are_numbers_by_name() -> None:
     }
 
 
+CONNECTED = {
+    "cluster.xds-grpc.upstream_rq_active: 1": True,
+    "cluster.xds-grpc;.upstream_rq_active: 1": True,
+    "cluster.xds-grpc;.upstream_rq_active: 0": False,
+    "": False,
+}
+
+
+@pytest.mark.parametrize(("stats", "connected"), CONNECTED.items())
+def test_it_is_connected_to_istiod_while_a_stream_is_open(stats: str, connected: bool) -> None:
+    assert proxy(**{"stats?filter=^cluster[.]xds-grpc": stats}).is_connected() == connected
+
+
 def test_the_view_says_of_each_host_what_is_known_and_what_is_not() -> None:
     known = {
         "clusters?format": CLUSTERS,

@@ -1,0 +1,203 @@
+"""A worker between two cases: client, world and istiod are ready, or it says what is not."""
+
+# ruff: noqa: ARG002  (a stand-in takes what the real one takes)
+
+import pytest
+
+from egress_conformance.cluster.kube import Doc, Refused
+from egress_conformance.errors import PlatformTrouble, Timeout
+from egress_conformance.mesh.proxy import Proxy
+from egress_conformance.traffic.pods import ClientPods, Pod
+from egress_conformance.worker import READY_SECONDS, STILL_BROKEN_SECONDS, Worker
+from egress_conformance.world.outside import Outside
+from tests.unit.fakes import Clock, FakeKube
+from tests.unit.test_case_run import info
+
+
+class World(Outside):
+    """A world that comes back after so many looks."""
+
+    def __init__(self) -> None:
+        self.broken_for = 0
+        self.trouble: Exception = PlatformTrouble("world pod gone", "alpha")
+
+    def make_ready(self) -> None:
+        if self.broken_for:
+            self.broken_for -= 1
+            raise self.trouble
+
+    def problem(self) -> str:
+        return "world pod restarted: alpha" if self.broken_for else ""
+
+
+class Clients(ClientPods):
+    """Clients that are ready."""
+
+    def __init__(self) -> None:
+        self.events: list[str] = []
+
+    def next_case(self) -> None:
+        self.events.append("next case")
+
+    def ready(self, namespace: str, patch: object = None) -> Pod:
+        self.events.append(f"ready {namespace}")
+        return Pod(namespace, "client", "uid-1", "10.0.0.9")
+
+    def problems(self) -> str:
+        return ""
+
+
+class Stream(Proxy):
+    """A proxy that is connected again after so many looks."""
+
+    def __init__(self) -> None:
+        self.away_for = 0
+
+    def is_connected(self) -> bool:
+        self.away_for -= 1
+        return self.away_for < 0
+
+
+class Between(Worker):
+    """A worker of which only what happens between cases is real."""
+
+    def __init__(self, kube: FakeKube) -> None:
+        self.info = info()
+        self.kube = kube
+        self._namespace = "ns"
+        self.outside = self._outside = World()
+        self.clients = self._pods = Clients()
+        self.stream = Stream()
+        self._istiod = self._istiod_states()
+        self._ready_seconds = READY_SECONDS
+
+    def _proxy(self) -> Proxy:
+        return self.stream
+
+
+def istiod(uid: str, *, ready: bool = True, rev: str = "default") -> Doc:
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {
+            "name": f"istiod-{uid}",
+            "namespace": "istio-system",
+            "uid": uid,
+            "labels": {"app": "istiod", "istio.io/rev": rev},
+        },
+        "status": {
+            "conditions": [{"type": "Ready", "status": str(ready)}],
+            "containerStatuses": [{"restartCount": 0}],
+        },
+    }
+
+
+@pytest.fixture
+def kube() -> FakeKube:
+    return FakeKube().add(istiod("a"))
+
+
+@pytest.fixture
+def worker(kube: FakeKube) -> Between:
+    return Between(kube)
+
+
+@pytest.fixture(autouse=True)
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    return Clock().install(monkeypatch)
+
+
+def test_where_nothing_happened_it_is_ready_at_once(worker: Between, clock: Clock) -> None:
+    worker.make_ready()
+    assert clock.now == 1000
+    assert worker.clients.events == ["next case", "ready ns"]
+    assert worker.trouble() == ""
+
+
+@pytest.mark.parametrize("trouble", [PlatformTrouble("API server away", "refused"), Refused(404, "not found")])
+def test_what_broke_is_waited_for(worker: Between, clock: Clock, trouble: Exception) -> None:
+    worker.outside.broken_for, worker.outside.trouble = 50, trouble
+    worker.make_ready()
+    assert clock.now == pytest.approx(1000 + 50 * 0.2)
+
+
+def test_what_does_not_become_ready_is_told(worker: Between) -> None:
+    worker.outside.broken_for = 10_000
+    expected = (
+        "waited 120 s for client, world and istiod to be ready; last seen: world pod gone: alpha; "
+        "try: egress-conformance status"
+    )
+    with pytest.raises(Timeout, match=expected):
+        worker.make_ready()
+
+
+def test_what_is_gone_for_good_is_not_waited_for_as_long_again(worker: Between, clock: Clock) -> None:
+    worker.outside.broken_for = 10_000
+    with pytest.raises(Timeout):
+        worker.make_ready()
+    start = clock.now
+    with pytest.raises(Timeout, match=f"waited {STILL_BROKEN_SECONDS} s"):
+        worker.make_ready()
+    assert clock.now - start == pytest.approx(STILL_BROKEN_SECONDS, abs=1)
+    # Once it is back, the next trouble has all of the time again.
+    worker.outside.broken_for = 0
+    worker.make_ready()
+    worker.outside.broken_for = 10_000
+    with pytest.raises(Timeout, match=f"waited {READY_SECONDS} s"):
+        worker.make_ready()
+
+
+def restarted(kube: FakeKube, *, ready: bool) -> None:
+    kube.objects.pop(("Pod", "istio-system", "istiod-a"), None)
+    kube.add(istiod("b", ready=ready))
+
+
+def test_an_istiod_that_restarted_is_the_trouble_of_the_case_under_way(worker: Between, kube: FakeKube) -> None:
+    restarted(kube, ready=True)
+    assert worker.trouble() == "istiod restarted: it is not the one the case started with"
+    worker.make_ready()
+    assert worker.trouble() == ""
+
+
+def test_one_that_is_being_deleted_is_so_too(worker: Between, kube: FakeKube) -> None:
+    kube.objects["Pod", "istio-system", "istiod-a"]["metadata"]["deletionTimestamp"] = "2026-11-25T04:00:00Z"
+    assert worker.trouble().startswith("istiod restarted")
+
+
+def test_the_next_case_waits_until_istiod_is_ready_again(worker: Between, kube: FakeKube) -> None:
+    restarted(kube, ready=False)
+    with pytest.raises(Timeout, match="last seen: istiod is not ready: b restarted 0 times, not ready"):
+        worker.make_ready()
+    kube.objects.pop(("Pod", "istio-system", "istiod-b"))
+    with pytest.raises(Timeout, match="last seen: istiod is not ready: no pod"):
+        worker.make_ready()
+    restarted(kube, ready=True)
+    worker.make_ready()
+
+
+def test_and_until_the_client_knows_of_it(worker: Between, kube: FakeKube, clock: Clock) -> None:
+    restarted(kube, ready=True)
+    worker.stream.away_for = 5
+    worker.make_ready()
+    assert clock.now == pytest.approx(1001)
+    worker.stream.away_for = 10_000
+    kube.add(istiod("c"))
+    with pytest.raises(Timeout, match="last seen: the client's proxy is not connected to istiod"):
+        worker.make_ready()
+
+
+def test_a_second_istio_that_comes_and_goes_is_no_trouble(worker: Between, kube: FakeKube) -> None:
+    kube.add(istiod("second", ready=False, rev="egress-second"))
+    assert worker.trouble() == ""
+    worker.make_ready()
+
+
+def test_where_istiod_runs_elsewhere_it_is_not_waited_for() -> None:
+    worker = Between(FakeKube())
+    worker.make_ready()
+    assert worker.trouble() == ""
+
+
+def test_a_broken_world_is_trouble(worker: Between) -> None:
+    worker.outside.broken_for = 1
+    assert worker.trouble() == "world pod restarted: alpha"
