@@ -40,10 +40,13 @@ def listed(options: Options) -> Iterator[str]:
         yield "no cluster of ours"
     for name in names:
         nodes = nodes_of(engine, name) if engine else []
-        state = ", ".join(f"{node.name} {node.state}" for node in nodes) or "not running: no container engine answers"
+        without = "no node" if engine else "not running: no container engine answers"
+        state = ", ".join(f"{node.name} {node.state}" for node in nodes) or without
         yield f"cluster {name}: {state}"
-        if nodes and all(node.state == "running" for node in nodes):
-            kubeconfig = cache_dir() / "clusters" / name / "kubeconfig"
+        kubeconfig = cache_dir() / "clusters" / name / "kubeconfig"
+        if engine and not kubeconfig.exists():
+            yield "  it is being made, or the last time it was not finished"
+        elif nodes and all(node.state == "running" for node in nodes):
             yield f"  KUBECONFIG={kubeconfig} kubectl --context kind-{name} ..."
             try:
                 yield from (f"  {line}" for line in _in_cluster(Kube(kubeconfig, f"kind-{name}")))

@@ -68,13 +68,17 @@ class Kube:
     Args:
         kubeconfig: file with the credentials.
         context: the context in that file.
+
+    Raises:
+        PlatformTrouble: the API server does not answer.
     """
 
     def __init__(self, kubeconfig: Path, context: str) -> None:
         self.kubeconfig = kubeconfig
         self.context = context
         self._api = kubernetes.config.new_client_from_config(config_file=str(kubeconfig), context=context)
-        self._dynamic = kubernetes.dynamic.DynamicClient(self._api)
+        with _api_errors("connect"):
+            self._dynamic = kubernetes.dynamic.DynamicClient(self._api)
         # `stream` swaps the request function of the client it is given while it opens a connection: an exec
         # must not share a client with anything else.
         self._exec_lock = threading.Lock()
