@@ -22,7 +22,7 @@ from egress_conformance.traffic.pods import ClientPods, Pod
 from egress_conformance.traffic.recorder import Recorder
 from egress_conformance.waiting import wait_for
 from egress_conformance.world.outside import Outside
-from egress_conformance.world.pods import is_ready, pod_state, pod_states
+from egress_conformance.world.pods import is_ready, pod_state, pod_states, started
 from egress_conformance.world.world import World
 
 READY_SECONDS = 120
@@ -152,8 +152,8 @@ class Worker:
         if not pods or not all(is_ready(pod) for pod in pods):
             return f"istiod is not ready: {'; '.join(now.values()) or 'no pod'}"
         # Until then it obeys the mesh as it was.
-        if not self._proxy().is_connected():
-            return "the client's proxy is not connected to istiod"
+        if self._proxy().configured_at() < min(started(pod) for pod in pods):
+            return "the client's proxy has not heard of istiod since that restarted"
         self._istiod = now
         return ""
 

@@ -126,9 +126,12 @@ class Proxy:
         series = [line.rpartition(" ") for line in lines if line.startswith(f"{name}{{")]
         return sum(float(value) for key, _, value in series if wanted <= set(re.findall(r'\w+="[^"]*"', key)))
 
-    def is_connected(self) -> bool:
-        """Whether it is connected to istiod: its agent ends the stream when istiod is gone."""
-        return any(self.stats("^cluster[.]xds-grpc.*[.]upstream_rq_active$").values())
+    def configured_at(self) -> float:
+        """When it last got clusters from istiod, in seconds since the epoch; it gets all of them on each connection.
+
+        That a stream is open proves nothing: the agent keeps one while it looks for an istiod.
+        """
+        return self.stats("^cluster_manager[.]cds[.]update_time$").get("cluster_manager.cds.update_time", 0) / 1000
 
     def rejections(self) -> dict[str, int]:
         """Counters of rejected clusters and listeners; they never go back, so compare deltas."""

@@ -217,17 +217,10 @@ def test_stats_are_numbers_by_name() -> None:
     }
 
 
-CONNECTED = {
-    "cluster.xds-grpc.upstream_rq_active: 1": True,
-    "cluster.xds-grpc;.upstream_rq_active: 1": True,
-    "cluster.xds-grpc;.upstream_rq_active: 0": False,
-    "": False,
-}
-
-
-@pytest.mark.parametrize(("stats", "connected"), CONNECTED.items())
-def test_it_is_connected_to_istiod_while_a_stream_is_open(stats: str, connected: bool) -> None:
-    assert proxy(**{"stats?filter=^cluster[.]xds-grpc": stats}).is_connected() == connected
+def test_when_it_was_last_configured_is_told_in_seconds() -> None:
+    said = "cluster_manager.cds.update_time: 1795580911560\n"
+    assert proxy(**{"stats?filter=^cluster_manager[.]cds": said}).configured_at() == 1795580911.56
+    assert proxy(**{"stats?filter=^cluster_manager[.]cds": ""}).configured_at() == 0
 
 
 def test_the_view_says_of_each_host_what_is_known_and_what_is_not() -> None:

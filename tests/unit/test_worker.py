@@ -2,6 +2,8 @@
 
 # ruff: noqa: ARG002  (a stand-in takes what the real one takes)
 
+import datetime
+
 import pytest
 
 from egress_conformance.cluster.kube import Doc, Refused
@@ -12,6 +14,9 @@ from egress_conformance.worker import READY_SECONDS, STILL_BROKEN_SECONDS, Worke
 from egress_conformance.world.outside import Outside
 from tests.unit.fakes import Clock, FakeKube
 from tests.unit.test_case_run import info
+
+START = datetime.datetime(2026, 11, 25, 4, tzinfo=datetime.UTC).timestamp()
+"""When istiod's container was started."""
 
 
 class World(Outside):
@@ -47,15 +52,15 @@ class Clients(ClientPods):
         return ""
 
 
-class Stream(Proxy):
-    """A proxy that is connected again after so many looks."""
+class Told(Proxy):
+    """A proxy that hears of a new istiod after so many looks."""
 
     def __init__(self) -> None:
         self.away_for = 0
 
-    def is_connected(self) -> bool:
+    def configured_at(self) -> float:
         self.away_for -= 1
-        return self.away_for < 0
+        return START - 1 if self.away_for >= 0 else START + 0.5
 
 
 class Between(Worker):
@@ -67,12 +72,12 @@ class Between(Worker):
         self._namespace = "ns"
         self.outside = self._outside = World()
         self.clients = self._pods = Clients()
-        self.stream = Stream()
+        self.proxy = Told()
         self._istiod = self._istiod_states()
         self._ready_seconds = READY_SECONDS
 
     def _proxy(self) -> Proxy:
-        return self.stream
+        return self.proxy
 
 
 def istiod(uid: str, *, ready: bool = True, rev: str = "default") -> Doc:
@@ -87,7 +92,9 @@ def istiod(uid: str, *, ready: bool = True, rev: str = "default") -> Doc:
         },
         "status": {
             "conditions": [{"type": "Ready", "status": str(ready)}],
-            "containerStatuses": [{"restartCount": 0}],
+            "containerStatuses": [
+                {"restartCount": 0, "state": {"running": {"startedAt": "2026-11-25T04:00:00Z"}}},
+            ],
         },
     }
 
@@ -177,13 +184,22 @@ def test_the_next_case_waits_until_istiod_is_ready_again(worker: Between, kube: 
 
 def test_and_until_the_client_knows_of_it(worker: Between, kube: FakeKube, clock: Clock) -> None:
     restarted(kube, ready=True)
-    worker.stream.away_for = 5
+    worker.proxy.away_for = 5
     worker.make_ready()
     assert clock.now == pytest.approx(1001)
-    worker.stream.away_for = 10_000
+    worker.proxy.away_for = 10_000
     kube.add(istiod("c"))
-    with pytest.raises(Timeout, match="last seen: the client's proxy is not connected to istiod"):
+    with pytest.raises(Timeout, match="last seen: the client's proxy has not heard of istiod since"):
         worker.make_ready()
+
+
+def test_where_another_istiod_stayed_the_client_need_not_hear_of_the_new_one(kube: FakeKube) -> None:
+    stayed = istiod("z")
+    stayed["status"]["containerStatuses"][0]["state"]["running"]["startedAt"] = "2026-11-24T04:00:00Z"
+    worker = Between(kube.add(stayed))
+    restarted(kube, ready=True)
+    worker.proxy.away_for = 10_000
+    worker.make_ready()
 
 
 def test_a_second_istio_that_comes_and_goes_is_no_trouble(worker: Between, kube: FakeKube) -> None:
