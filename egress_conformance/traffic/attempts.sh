@@ -17,9 +17,9 @@ stats() { curl -sS --globoff --max-time 5 "$admin/stats?filter=$filter" | b64; }
 say() { # the attempt's text, once the server has spoken if it is to speak first
   local text=${input//\{nonce\}/$nonce}
   if [[ $text == '{greeting}'* ]]; then
-    # Two seconds at the most: curl may have ended without a word from the server.
+    # Two seconds at the most, or until curl has ended without a word from the server.
     for ((tries = 0; tries < 100; tries++)); do
-      [[ -s $folder/body ]] && break
+      [[ -s $folder/body || -s $folder/out ]] && break
       sleep 0.02
     done
     ((tries < 100)) || return

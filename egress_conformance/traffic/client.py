@@ -138,17 +138,18 @@ class Client:
         host = parts.hostname or ""
         return Request(self, description, arguments, body or "", host, blocked, seconds, authority, target)
 
-    def tcp(self, address: str, port: int, *, server_first: bool = False) -> "Request":
+    def tcp(self, address: str, port: int, *, server_first: bool = False, seconds: float = TCP_SECONDS) -> "Request":
         """A TCP connection that sends one line and waits for one line, not yet made.
 
         Args:
             address: IP address, or a host name.
             port: TCP port.
             server_first: the client says nothing before the server has spoken.
+            seconds: curl's time-out for one attempt.
         """
-        arguments = ["--max-time", str(TCP_SECONDS), "--no-buffer", f"telnet://{address}:{port}"]
+        arguments = ["--max-time", str(seconds), "--no-buffer", f"telnet://{address}:{port}"]
         stdin = "{greeting}{nonce}\n" if server_first else "{nonce}\n"
-        return Request(self, f"TCP to {address}:{port}", arguments, stdin, address, Blocked.TCP_CLOSED, TCP_SECONDS)
+        return Request(self, f"TCP to {address}:{port}", arguments, stdin, address, Blocked.TCP_CLOSED, seconds)
 
 
 @dataclass(frozen=True)
@@ -173,7 +174,7 @@ class Request:
     stdin: str | bytes
     host: str
     blocked: Blocked
-    seconds: int
+    seconds: float
     authority: str = ""
     target: str = ""
 

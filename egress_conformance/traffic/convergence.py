@@ -15,7 +15,7 @@ from egress_conformance.cluster.kube import Exec
 from egress_conformance.errors import PlatformTrouble, Timeout
 from egress_conformance.mesh.proxy import parse_stats
 from egress_conformance.traffic.attempt import Attempt, EnvoyLogged, join, parse_attempt, parse_log, unaccounted
-from egress_conformance.traffic.expect import Expectation, Reaches
+from egress_conformance.traffic.expect import Expectation
 from egress_conformance.traffic.pods import CLIENT
 from egress_conformance.traffic.recorder import DEADLINE_SECONDS, CheckDraft
 from egress_conformance.waiting import wait_for
@@ -55,7 +55,7 @@ class Convergence:
         self._expectation = expectation
         self._times = times
         self._check = check
-        self._unlogged = isinstance(expectation, Reaches) and not expectation.logged
+        self._unlogged = not expectation.is_logged()
         self._attempts: list[Attempt] = []
         self._before: dict[str, int] = {}
 

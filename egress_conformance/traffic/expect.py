@@ -29,6 +29,10 @@ class Expectation(Protocol):
         """Whether a receipt that neither curl nor Envoy's log accounts for is expected, e.g. of a mirrored request."""
         return False
 
+    def is_logged(self) -> bool:
+        """Whether the caller's Envoy logs it: not where its log is off, or where it never gets to know what it is."""
+        return True
+
 
 def _check(problems: list[str], witness: str, what: str, seen: object, expected: object) -> None:
     if seen != expected:
@@ -162,6 +166,10 @@ class Reaches(Expectation):
         # Where Envoy logs nothing it names no connections to compare with; what they carried has nonces.
         return receipt.instance in self.mirrored or (not self.logged and receipt.event == "connect")
 
+    def is_logged(self) -> bool:
+        """See `Expectation`."""
+        return self.logged
+
     def _curl_problems(self, curl: CurlSaw) -> list[str]:
         found: list[str] = []
         if curl.exit_code:
@@ -197,6 +205,8 @@ class Blocked(StrEnum):
     TLS_RESET = "connection reset during the TLS handshake"
     TCP_CLOSED = "connection closed with no byte of an answer"
     UNAVAILABLE = "503 from the proxy"
+    HTTP2_RESET = "connection reset under HTTP/2"
+    HANGS = "no answer: the proxy waits for the client to speak first"
 
 
 @dataclass(frozen=True)
@@ -212,13 +222,17 @@ class _Signature:
 
 
 # curl: 35 TLS handshake failed, 52 empty reply, 56 failure in receiving. A black-holed HTTP request ends in 52 or 56,
-# either, as the close races with the request. Envoy's UH: no healthy upstream host, which is what an empty cluster has.
+# either, as the close races with the request; with HTTP/2 in 55 (failure in sending) or 56. Envoy's UH: no healthy
+# upstream host, which is what an empty cluster has. A connection that hangs ends in curl's time-out, 28: a listener
+# filter inspects it, so that there is no filter chain yet, and nothing that could log it.
 _SIGNATURES = {
     Blocked.BAD_GATEWAY: _Signature(frozenset({0}), 502, "", "-", "direct_response", "block_all"),
     Blocked.RESET: _Signature(frozenset({52, 56}), 0, BLACK_HOLE, "UH", None),
     Blocked.TLS_RESET: _Signature(frozenset({35}), 0, BLACK_HOLE, "UH", None),
     Blocked.TCP_CLOSED: _Signature(frozenset({0, 56}), 0, BLACK_HOLE, "UH", None),
     Blocked.UNAVAILABLE: _Signature(frozenset({0}), 503, "*", "UH", None),
+    Blocked.HTTP2_RESET: _Signature(frozenset({55, 56}), 0, BLACK_HOLE, "UH", None),
+    Blocked.HANGS: _Signature(frozenset({28}), 0, "", "", None),
 }
 
 
@@ -231,6 +245,10 @@ class IsBlocked(Expectation):
     def __str__(self) -> str:
         return f"is blocked: {self.kind}"
 
+    def is_logged(self) -> bool:
+        """See `Expectation`."""
+        return self.kind is not Blocked.HANGS
+
     def at_a_glance(self, curl: CurlSaw) -> bool:
         """See `Expectation`."""
         return not self._curl_problems(curl)
@@ -239,7 +257,7 @@ class IsBlocked(Expectation):
         """See `Expectation`."""
         signature = _SIGNATURES[self.kind]
         found = self._curl_problems(attempt.curl)
-        line = _one_line(found, attempt)
+        line = _one_line(found, attempt, logged=self.is_logged())
         if line is not None:
             if signature.cluster != "*":
                 _check(found, "envoy", "the cluster", line.cluster, signature.cluster)

@@ -389,6 +389,9 @@ def test_tcp_does_not_reach_its_site(change: Change, expected: list[str]) -> Non
     reported(*tcp(), change, expected)
 
 
+LOGGED = [kind for kind in Blocked if kind is not Blocked.HANGS]
+
+
 def blocked(kind: Blocked) -> Attempt:
     """A request that is blocked in this way, as curl and Envoy tell it; no server tells of it."""
     black_hole = {"code": "0", "flags": "UH", "details": "-", "cluster": BLACK_HOLE, "request": "- - -"}
@@ -402,6 +405,7 @@ def blocked(kind: Blocked) -> Attempt:
         Blocked.RESET: ({**nothing, "exit_code": 56, "error": "reset"}, black_hole),
         Blocked.TLS_RESET: ({**nothing, "exit_code": 35, "error": "reset"}, {**black_hole, "sni": SITE.host}),
         Blocked.TCP_CLOSED: (nothing, black_hole),
+        Blocked.HTTP2_RESET: ({**nothing, "exit_code": 55, "error": "reset"}, black_hole),
         Blocked.UNAVAILABLE: (
             {"status": 503, "headers": proxy, "body": b"no healthy upstream"},
             {"code": "503", "flags": "UH", "details": "no_healthy_upstream"},
@@ -445,7 +449,7 @@ ANY_BLOCK = {
 }
 
 
-@pytest.mark.parametrize("kind", Blocked)
+@pytest.mark.parametrize("kind", LOGGED)
 @pytest.mark.parametrize(("change", "expected"), ANY_BLOCK.values(), ids=ANY_BLOCK)
 def test_no_kind_of_being_blocked_holds_when(kind: Blocked, change: Change, expected: str) -> None:
     agreed = blocked(kind)
@@ -489,7 +493,7 @@ def test_it_is_not_blocked_by_a_502_when(change: Change, expected: list[str]) ->
     reported(IsBlocked(Blocked.BAD_GATEWAY), blocked(Blocked.BAD_GATEWAY), change, expected)
 
 
-RESETS = {Blocked.RESET: {52, 56}, Blocked.TLS_RESET: {35}, Blocked.TCP_CLOSED: {0, 56}}
+RESETS = {Blocked.RESET: {52, 56}, Blocked.TLS_RESET: {35}, Blocked.TCP_CLOSED: {0, 56}, Blocked.HTTP2_RESET: {55, 56}}
 
 
 @pytest.mark.parametrize(("kind", "codes"), RESETS.items(), ids=RESETS)
@@ -512,16 +516,16 @@ def test_it_is_not_blocked_by_the_black_hole_when(kind: Blocked, change: Change,
     reported(IsBlocked(kind), blocked(kind), change, expected)
 
 
-@pytest.mark.parametrize("kind", Blocked)
-@pytest.mark.parametrize("other", Blocked)
+@pytest.mark.parametrize("kind", LOGGED)
+@pytest.mark.parametrize("other", LOGGED)
 def test_one_kind_of_being_blocked_is_not_another(kind: Blocked, other: Blocked) -> None:
     # To curl and Envoy a reset TCP connection may look like a reset HTTP request: which of them it was is the case's
     # own choice of request. A clean close, which only TCP can have, is not a reset.
-    same = kind == other or (kind, other) == (Blocked.RESET, Blocked.TCP_CLOSED)
+    same = kind == other or (kind is Blocked.RESET and other in {Blocked.TCP_CLOSED, Blocked.HTTP2_RESET})
     assert (IsBlocked(other).problems(blocked(kind)) == []) == same
 
 
-@pytest.mark.parametrize("kind", Blocked)
+@pytest.mark.parametrize("kind", LOGGED)
 def test_what_reaches_is_not_blocked_and_what_is_blocked_does_not_reach(kind: Blocked) -> None:
     for expectation, agreed in ((reaches(), attempt()), tls(), tcp()):
         assert expectation.problems(agreed) == []
@@ -535,6 +539,22 @@ def test_what_reaches_is_not_blocked_and_what_is_blocked_does_not_reach(kind: Bl
             "envoy",
             "server",
         }
+
+
+def test_what_hangs_ends_in_curls_time_out_and_nowhere_else() -> None:
+    hangs = IsBlocked(Blocked.HANGS)
+    nothing = curl_saw(exit_code=28, error="timed out", status=0, headers={}, body=b"")
+    agreed = attempt(curl=nothing, logged=(), received=())
+    assert (hangs.problems(agreed), hangs.is_logged()) == ([], False)
+    assert hangs.problems(replace(agreed, received=(receipt(),)))[0].startswith("server: alpha:80 request")
+    assert hangs.problems(replace(agreed, logged=(logged(),))) == [
+        "envoy: logged 1 lines of this attempt, expected none"
+    ]
+    assert hangs.problems(replace(agreed, curl=replace(nothing, exit_code=56)))[0].startswith("curl: exit code is 56")
+    assert hangs.problems(replace(agreed, curl=replace(nothing, body=b"hello")))[0].startswith("curl: the body")
+    for kind in LOGGED:
+        assert IsBlocked(kind).is_logged()
+        assert hangs.problems(blocked(kind))
 
 
 def fault() -> tuple[Answered, Attempt]:
