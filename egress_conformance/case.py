@@ -2,8 +2,8 @@
 
 import inspect
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TypeVar
 
@@ -55,6 +55,8 @@ class Case:
         by_version: what is expected, by the first Istio version that does so; {} where it does not depend on it.
         subject_is_mode: what the case is about is the mode itself: withheld, the mesh is in the other one.
         unprovable: why the case cannot be shown to fail with its subject withheld; "" if it can.
+        row: which row of its table this is (`rows`); "" where it has none.
+        scene: what set-up it shares with other rows (`mesh.shared`); "" for none.
     """
 
     id: str
@@ -69,6 +71,32 @@ class Case:
     by_version: Mapping[str, object] = field(default_factory=dict)
     subject_is_mode: bool = False
     unprovable: str = ""
+    row: str = ""
+    scene: str = ""
+
+    @property
+    def key(self) -> str:
+        """What its record is known by: the id, and the row in brackets if it is one of several."""
+        return f"{self.id}[{self.row}]" if self.row else self.id
+
+    def of_row(self, row: "Row") -> "Case":
+        """One row of the case."""
+        return replace(
+            self,
+            row=row.name,
+            title=f"{self.title}: {row.name.replace('-', ' ')}",
+            mode=row.mode or self.mode,
+            subject_is_mode=row.subject_is_mode,
+            scene=row.scene,
+        )
+
+    def mode_in_force(self, *, withheld: bool) -> Mode:
+        """The mode it runs in: the other one where the mode is its subject and is withheld."""
+        return self.mode.other if withheld and self.subject_is_mode else self.mode
+
+    def scene_in_force(self, *, withheld: bool) -> str:
+        """The set-up it shares; none where that is its subject and is withheld."""
+        return "" if withheld and not self.subject_is_mode else self.scene
 
     def out_of_range(self, istio: str) -> str:
         """Why the case says nothing of a version of Istio; "" if it does."""
@@ -90,6 +118,41 @@ class Case:
         if not firsts:
             raise KeyError(f"{self.id} says nothing of Istio {istio}: its table begins later")
         return self.by_version[max(firsts, key=Version.of)]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row of a case that is a table: it has a record and a verdict of its own, and counts as no case of its own.
+
+    Attributes:
+        name: stands in brackets behind the case's id; words with hyphens between them.
+        mode: the mesh's mode for this row; None: the case's.
+        subject_is_mode: the row is about its mode; see `Case`.
+        scene: rows of one name share a set-up, which `mesh.shared` applies once for all of them.
+    """
+
+    name: str
+    mode: Mode | None = None
+    subject_is_mode: bool = False
+    scene: str = ""
+
+
+def rows(table: Iterable[Row]) -> pytest.MarkDecorator:
+    """Run a case once for each row of a table, which the function gets as `row`; put it below `@case`."""
+    return pytest.mark.parametrize("row", [pytest.param(row, id=row.name, marks=pytest.mark.row(row)) for row in table])
+
+
+def declared(item: pytest.Item) -> Case | None:
+    """The case, or the row of a case, that a test of pytest's is; None if it is none."""
+    mark = item.get_closest_marker("case")
+    if mark is None:
+        return None
+    case_: Case = mark.args[0]
+    row = item.get_closest_marker("row")
+    if row is not None:
+        return case_.of_row(row.args[0])
+    parameters = getattr(item, "callspec", None)
+    return replace(case_, row=parameters.id) if parameters is not None else case_
 
 
 _ID = re.compile(r"[A-Z]{3,4}-[0-9]{2}[a-z]?")
@@ -134,7 +197,7 @@ def case(
         sentence = re.split(r"(?<=\.)\s", inspect.getdoc(function) or "", maxsplit=1)[0]
         if " MUST " not in sentence:
             raise ValueError(f"case {id}: the docstring's first sentence must say what MUST happen")
-        declared = Case(
+        declared_case = Case(
             id=id,
             source=source,
             mode=mode,
@@ -148,7 +211,7 @@ def case(
             subject_is_mode=subject_is_mode,
             unprovable=unprovable,
         )
-        pytest.mark.case(declared)(function)
+        pytest.mark.case(declared_case)(function)
         if article:
             pytest.mark.article(function)
         return function

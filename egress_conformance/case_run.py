@@ -77,8 +77,10 @@ class CaseRun:
         """
         worker = self.worker
         worker.make_ready()
+        withheld = self.recorder.withheld
+        worker.leave_scene(unless=self.case.scene_in_force(withheld=withheld))
         with ExitStack() as stack:
-            stack.enter_context(worker.hold(self._mode, alone=self.case.flips))
+            stack.enter_context(worker.hold(self.case.mode_in_force(withheld=withheld), alone=self.case.flips))
             self.world = worker.world(self.case.id)
             stack.callback(self.world.forget)
             self.client = worker.client(self.world, self.recorder)
@@ -93,13 +95,6 @@ class CaseRun:
 
     world: World
     client: Client
-
-    @property
-    def _mode(self) -> Mode:
-        """The mode the case runs in: the other one where the mode is its subject and is withheld."""
-        if self.recorder.withheld and self.case.subject_is_mode:
-            return self.case.mode.other
-        return self.case.mode
 
     def rejections(self) -> dict[str, int]:
         """Configurations rejected so far, by who counted them; they never go back, so compare deltas."""
@@ -212,7 +207,7 @@ class CaseRun:
         """Why the case did not pass, for the terminal."""
         verdict, reason = self.verdict()
         said = [str(info.value) for info in self._errors] if verdict == Verdict.FAILED else [reason]
-        lines = [f"{self.case.id} {verdict}: {self.case.statement}", "", *said]
+        lines = [f"{self.case.key} {verdict}: {self.case.statement}", "", *said]
         for name, text in self.recorder.evidence.items():
             lines += ["", f"{name}:", text.rstrip()]
         lines += [text for applied in self.recorder.applied for text in ("", "applied:", applied.rstrip())]
@@ -225,7 +220,7 @@ class CaseRun:
         """The case as the ledger keeps it."""
         verdict, reason = self.verdict()
         return CaseRecord(
-            id=self.case.id,
+            id=self.case.key,
             area=area,
             title=self.case.title,
             statement=self.case.statement,

@@ -25,6 +25,7 @@ class Entry:
     case: Case
     article: bool
     controls: str
+    rows: int = 1
 
     def as_dict(self) -> dict[str, object]:
         """For JSON."""
@@ -41,6 +42,7 @@ class Entry:
             "controls": self.controls,
             "article": self.article,
             "source": self.case.source,
+            "rows": self.rows,
         }
 
 
@@ -49,12 +51,20 @@ class _Collector:
         self.entries: list[Entry] = []
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
+        functions: dict[str, list[pytest.Item]] = {}
         for item in session.items:
-            mark = item.get_closest_marker("case")
-            if mark is not None:
-                article = item.get_closest_marker("article") is not None
-                controls = controls_of(item.function)  # type: ignore[attr-defined]
-                self.entries.append(Entry(item.path.parent.name, mark.args[0], article, controls))
+            if item.get_closest_marker("case") is not None:
+                functions.setdefault(item.nodeid.partition("[")[0], []).append(item)
+        self.entries += [_entry(items) for items in functions.values()]
+
+
+def _entry(items: list[pytest.Item]) -> Entry:
+    """The entry of a case: of its only test, or of the tests that are the rows of its table."""
+    item = items[0]
+    (mark, *_) = item.iter_markers("case")
+    article = item.get_closest_marker("article") is not None
+    controls = controls_of(item.function)  # type: ignore[attr-defined]
+    return Entry(item.path.parent.name, mark.args[0], article, controls, len(items))
 
 
 def collect(root: Path, suites: Path) -> list[Entry]:

@@ -10,11 +10,11 @@ import tempfile
 from collections.abc import Callable, Generator, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import pytest
 
-from egress_conformance.case import Case, Mode
+from egress_conformance.case import Case, Mode, declared
 from egress_conformance.case_run import CaseRun
 from egress_conformance.errors import ExitCode, PlatformTrouble, UserError
 from egress_conformance.mesh.gateway import Gateway
@@ -52,6 +52,7 @@ def _is_worker(config: pytest.Config) -> bool:
 def pytest_configure(config: pytest.Config) -> None:
     """Register the marker; in the process that reports, prepare for a run."""
     config.addinivalue_line("markers", "case(declared): a behaviour with an id; use egress_conformance.case.case")
+    config.addinivalue_line("markers", "row(declared): one row of a case; use egress_conformance.case.rows")
     # They would end Python without putting anything back; as an interrupt they take the way of Ctrl-C.
     signal.signal(signal.SIGTERM, _interrupt)
     if signal.getsignal(signal.SIGHUP) == signal.SIG_DFL:  # else nohup wants it to go on without its terminal
@@ -79,19 +80,22 @@ def pytest_configure_node(node: Any) -> None:  # noqa: ANN401  (xdist has no typ
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Keep what is asked for, in order of the mesh's mode, so that it is flipped a handful of times a run."""
     if patterns := (config.option.cases or "").split():
-        left_out = [item for item in items if not _is_one_of(_declared(item), patterns)]
+        left_out = [item for item in items if not _is_one_of(declared(item), patterns)]
         config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if item not in left_out]
-    items.sort(key=lambda item: _place(_declared(item)))
+    withheld = bool(config.option.prove)
+    items.sort(key=lambda item: _place(declared(item), withheld=withheld))
 
 
-def _is_one_of(declared: Case | None, patterns: list[str]) -> bool:
-    return declared is not None and any(fnmatch.fnmatchcase(declared.id, pattern) for pattern in patterns)
+def _is_one_of(case: Case | None, patterns: list[str]) -> bool:
+    return case is not None and any(fnmatch.fnmatchcase(case.id, pattern) for pattern in patterns)
 
 
-def _place(declared: Case | None) -> tuple[bool, str, bool]:
-    """First what has no case, then mode by mode, those that flip it last."""
-    return (False, "", False) if declared is None else (True, declared.mode, declared.flips)
+def _place(case: Case | None, *, withheld: bool) -> tuple[bool, str, bool, str]:
+    """First what has no case, then mode by mode, those that flip it last; rows by the set-up they share."""
+    if case is None:
+        return (False, "", False, "")
+    return (True, case.mode_in_force(withheld=withheld), case.flips, case.scene_in_force(withheld=withheld))
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
@@ -99,7 +103,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     config = session.config
     if _is_worker(config) or config.option.collectonly:
         return
-    if any(_declared(item) for item in session.items):
+    if any(declared(item) for item in session.items):
         _bring_up(config)
 
 
@@ -124,11 +128,6 @@ def _abort(config: pytest.Config, error: UserError) -> None:
     pytest.exit(str(error), returncode=ExitCode.USER_ERROR)
 
 
-def _declared(item: pytest.Item) -> Case | None:
-    mark = item.get_closest_marker("case")
-    return cast(Case, mark.args[0]) if mark else None
-
-
 @pytest.fixture(scope="session")
 def egress_worker(request: pytest.FixtureRequest) -> Iterator[Worker]:
     """This process's namespace and client."""
@@ -147,10 +146,10 @@ def egress_worker(request: pytest.FixtureRequest) -> Iterator[Worker]:
 @pytest.fixture
 def _case_run(request: pytest.FixtureRequest, egress_worker: Worker) -> Iterator[CaseRun]:
     """What one case has: its share of the mesh, its world, and a record of what it does."""
-    declared = _declared(request.node)
-    if declared is None:
+    case = declared(request.node)
+    if case is None:
         pytest.fail(f"{request.node.name} uses the mesh but is no case: put @case(...) above it")
-    run = CaseRun(declared, egress_worker)
+    run = CaseRun(case, egress_worker)
     request.node.stash[_RUN] = run
     missing = run.missing()
     if missing:
@@ -247,14 +246,14 @@ def pytest_runtest_makereport(
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Turn what pytest saw of a case into its verdict and its record."""
     report = yield
-    declared = _declared(item)
-    if declared is None:
+    case = declared(item)
+    if case is None:
         return report
     if call.excinfo is not None and isinstance(call.excinfo.value, UserError):
         report.egress_user_error = str(call.excinfo.value)  # type: ignore[attr-defined]
     run = item.stash.get(_RUN, None)
     if run is None:
-        run = item.stash[_RUN] = CaseRun(declared, None)
+        run = item.stash[_RUN] = CaseRun(case, None)
     run.phase(call)
     if run.recorder.withheld and call.when == "call" and not report.skipped:
         # A case that fails without its subject does what it must.

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from egress_conformance.case import Case, Mode
@@ -12,6 +12,7 @@ from egress_conformance.errors import PlatformTrouble
 from egress_conformance.mesh.config import ISTIO_NAMESPACE, MeshConfig
 from egress_conformance.mesh.manifests import ROOT, dump, fill
 from egress_conformance.mesh.proxy import Proxy
+from egress_conformance.mesh.scene import Scene, destinations
 from egress_conformance.traffic.recorder import Recorder
 from egress_conformance.waiting import persist, wait_for
 
@@ -31,6 +32,7 @@ class Mesh:
         case: the case.
         proxy: the client's sidecar, which a change of mode must reach.
         recorder: keeps what was applied.
+        scene: what rows of a table share.
     """
 
     kube: Kube
@@ -41,6 +43,7 @@ class Mesh:
     case: Case
     proxy: Proxy
     recorder: Recorder
+    scene: Scene = field(default_factory=Scene)
 
     @contextmanager
     def apply(self, manifest: str, **values: str) -> Iterator[list[Doc]]:
@@ -61,6 +64,39 @@ class Mesh:
             return
         with self._applied(manifest, values) as docs, self.recorder.subject():
             yield docs
+
+    @contextmanager
+    def shared(self, manifest: str, **values: str) -> Iterator[dict[str, str]]:
+        """Have a manifest in place that rows of one scene share: it stays until a case comes that has another scene.
+
+        It is the subject of rows that are not about their mode.
+
+        Args:
+            manifest: path below manifests/; ServiceEntries, which are waited for.
+            values: a value for each `${name}` in it; `namespace` is given.
+
+        Yields:
+            The values it was applied with: those of the first row.
+
+        Raises:
+            PlatformTrouble: the proxy does not get to know it.
+        """
+        name = self.case.scene_in_force(withheld=self.recorder.withheld)
+        if name and self.scene.name != name:
+            docs = self._filled(manifest, values)
+            self.scene.enter(self.kube, name, docs, values, f"# {manifest}\n{dump(docs)}")
+            wanted = destinations(docs)
+            wait_for(
+                f"the proxy to know {manifest}",
+                lambda: True if wanted <= self.proxy.destinations() else None,
+                seconds=self.recorder.seconds,
+                hint="istioctl proxy-status",
+                every=0.05,
+            )
+        if name:
+            self.recorder.applied.append(self.scene.text)
+        with self.recorder.subject_throughout():
+            yield self.scene.values if name else values
 
     @contextmanager
     def given(self, manifest: str, **values: str) -> Iterator[list[Doc]]:

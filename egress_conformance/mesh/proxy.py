@@ -103,6 +103,13 @@ class Proxy:
             if any(host in domain for domain in virtual["domains"])
         ]
 
+    def destinations(self) -> set[str]:
+        """Names of the clusters that its active listeners and its routes lead to."""
+        listeners = self._json("/config_dump?resource=dynamic_listeners").get("configs", [])
+        routes = self._json("/config_dump?resource=dynamic_route_configs").get("configs", [])
+        active = [listener.get("active_state", {}) for listener in listeners] + routes
+        return set(re.findall(r'"cluster": "([^"]+)"', json.dumps(active)))
+
     def view(self, hosts: Iterable[str]) -> str:
         """What this proxy knows of some hosts: what an expert would ask for first."""
         lines = []

@@ -236,6 +236,9 @@ class Recorder:
         self._depth += 1
         try:
             yield
+        except AssertionError:
+            self.failed_in_subject = True
+            raise
         finally:
             self._depth -= 1
 
@@ -296,7 +299,7 @@ class Recorder:
     def propagation_ms(self) -> float | None:
         """From the cluster's acceptance of the subject to the first agreeing attempt."""
         times = [check.convergence_ms for check in self.checks if check.role == "subject"]
-        return times[0] if times else None
+        return times[0] if times and self._changed is not None else None
 
     def final_checks(self) -> list[ledger.Check]:
         """The checks; in a case that changed nothing there are no controls, just checks."""

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from egress_conformance.case import Case, Mode, Requirement, case
+from egress_conformance.case import Case, Mode, Requirement, Row, case, rows
 
 
 def marks(function: Callable[..., None]) -> dict[str, pytest.Mark]:
@@ -171,3 +171,22 @@ def only_part_of_a_word() -> None:
 def test_a_case_whose_first_sentence_promises_nothing_is_refused(function: Callable[..., None]) -> None:
     with pytest.raises(ValueError, match="case TST-01: the docstring's first sentence must say what MUST happen"):
         case("TST-01", source="x")(function)
+
+
+def test_a_row_has_a_key_a_mode_and_a_subject_of_its_own() -> None:
+    row = declared().of_row(Row("in-a-row", Mode.ALLOW_ANY, subject_is_mode=True, scene="s"))
+    assert (row.id, row.key, row.title) == ("TST-01", "TST-01[in-a-row]", "that this is so: in a row")
+    assert (row.mode, row.mode_in_force(withheld=True)) == (Mode.ALLOW_ANY, Mode.REGISTRY_ONLY)
+    assert (row.scene, row.scene_in_force(withheld=True)) == ("s", "s")
+    assert declared().key == "TST-01"
+
+
+def test_a_row_that_is_not_about_its_mode_is_about_its_scene() -> None:
+    row = declared().of_row(Row("in-a-row", scene="s"))
+    assert row.mode == row.mode_in_force(withheld=True) == Mode.REGISTRY_ONLY
+    assert (row.scene_in_force(withheld=False), row.scene_in_force(withheld=True)) == ("s", "")
+
+
+def test_rows_are_parameters_named_after_them() -> None:
+    mark = rows([Row("a"), Row("b")]).mark
+    assert [parameter.id for parameter in mark.args[1]] == ["a", "b"]

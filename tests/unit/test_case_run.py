@@ -94,6 +94,9 @@ class FakeWorker(Worker):
     def make_ready(self) -> None:
         pass
 
+    def leave_scene(self, *, unless: str) -> None:
+        pass
+
     def egress_gateway(self) -> Gateway | None:
         return Gateway(FakeKube(), "istio-system", "istio-egressgateway-1") if self.tracer else None
 

@@ -116,6 +116,7 @@ def test_an_entry_is_told_as_json() -> None:
         "controls": "before",
         "article": True,
         "source": "there",
+        "rows": 1,
     }
 
 
@@ -151,6 +152,26 @@ def test_cases_are_listed_by_area_and_id_and_nothing_else_is(tmp_path: Path) -> 
         ("area", "TST-01", True),
         ("area", "TST-02", False),
     ]
+
+
+TABLE = '''
+from egress_conformance.case import Mode, Row, case, rows
+
+@case("TST-01", source="x")
+@rows([Row("a", Mode.ALLOW_ANY), Row("b")])
+def test_table(mesh, row):
+    """Each MUST be so."""
+'''
+
+
+def test_a_table_is_one_case_with_so_many_rows(tmp_path: Path) -> None:
+    (entry,) = collect(tmp_path, project(tmp_path, TABLE))
+    assert (entry.case.id, entry.case.key, entry.case.mode, entry.rows) == (
+        "TST-01",
+        "TST-01",
+        Mode.REGISTRY_ONLY,
+        2,
+    )
 
 
 BROKEN = {

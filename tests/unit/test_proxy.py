@@ -164,6 +164,12 @@ istio_requests_total{reporter="source",destination_service_name="aa.test",respon
     assert metrics.metric("istio_requests_total", destination_service_name="b.test") == 0
 
 
+def test_destinations_are_where_active_listeners_and_routes_lead() -> None:
+    draining = {"draining_state": {"listener": {"cluster": "old"}}, "active_state": {"listener": {"cluster": "new"}}}
+    listeners, routes = {"configs": [draining]}, {"configs": [{"route_config": {"cluster": CLUSTER}}]}
+    assert proxy(dynamic_listeners=listeners, dynamic_route_configs=routes).destinations() == {"new", CLUSTER}
+
+
 def test_listener_filters_are_named_in_order() -> None:
     filters = [{"name": "envoy.filters.listener.tls_inspector"}, {"name": "envoy.filters.listener.http_inspector"}]
     dump = {"configs": [{"active_state": {"listener": {"listener_filters": filters}}}]}
