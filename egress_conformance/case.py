@@ -35,6 +35,8 @@ class Requirement(StrEnum):
     INSTALL = "needs to install a second Istio revision; only a cluster of the suite's own allows it"
     TRACER = "needs the tracing provider the suite's install configures; this mesh has none of that name"
     EGRESS_GATEWAY = "needs an egress gateway: a ready pod with the label istio=egressgateway in istio-system"
+    ISTIOCTL = "needs the istioctl of this Istio; only a cluster of the suite's own comes with it"
+    CONTROL_PLANE = "needs to stop istiod for a while; only a cluster of the suite's own allows it"
     ADMISSION = "needs the admission of this Istio alone; another revision's webhook votes here too"
 
 

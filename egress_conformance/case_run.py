@@ -55,6 +55,8 @@ class CaseRun:
             Requirement.ISTIO_PROXY: lambda: worker.data_plane.kind == "istio-proxy",
             Requirement.MESH_CHANGES: lambda: worker.info.may_change_mesh,
             Requirement.INSTALL: lambda: worker.info.release is not None,
+            Requirement.ISTIOCTL: lambda: worker.info.release is not None,
+            Requirement.CONTROL_PLANE: lambda: worker.info.release is not None,
             Requirement.TRACER: worker.has_tracer,
             Requirement.EGRESS_GATEWAY: lambda: worker.egress_gateway() is not None,
             Requirement.ADMISSION: worker.votes_alone,

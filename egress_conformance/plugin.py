@@ -17,6 +17,7 @@ import pytest
 from egress_conformance.case import Case, Mode, declared
 from egress_conformance.case_run import CaseRun
 from egress_conformance.errors import ExitCode, PlatformTrouble, UserError
+from egress_conformance.mesh.analyze import Finding
 from egress_conformance.mesh.gateway import Gateway
 from egress_conformance.mesh.mesh import Mesh
 from egress_conformance.options import OPTIONS, Options
@@ -212,6 +213,12 @@ def egress_gateway(_case_run: CaseRun) -> Gateway:
     if gateway is None:
         raise PlatformTrouble("egress gateway gone", "it was there when the case began")
     return gateway
+
+
+@pytest.fixture
+def analyze(_case_run: CaseRun) -> Callable[[], list[Finding]]:
+    """What `istioctl analyze` finds in the client's namespace; the case requires `Requirement.ISTIOCTL`."""
+    return _case_run.worker.analyze
 
 
 @pytest.fixture

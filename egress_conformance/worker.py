@@ -11,6 +11,7 @@ from egress_conformance.case import Case, Mode
 from egress_conformance.cluster.kube import Kube, Refused
 from egress_conformance.errors import PlatformTrouble, Timeout
 from egress_conformance.mesh import install
+from egress_conformance.mesh.analyze import Finding, analyze
 from egress_conformance.mesh.config import ISTIO_NAMESPACE, OWN_NAMESPACE, MeshConfig
 from egress_conformance.mesh.gateway import Gateway
 from egress_conformance.mesh.mesh import Mesh
@@ -233,6 +234,17 @@ class Worker:
         finally:
             self.kube.delete({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}})
             install.uninstall(cluster, release, SECOND_REVISION)
+
+    def analyze(self) -> list[Finding]:
+        """What `istioctl analyze` finds in the worker's namespace.
+
+        Raises:
+            PlatformTrouble: there is no istioctl of this Istio, or it came to no result.
+        """
+        release = self.info.istio_release()
+        if release is None:
+            raise PlatformTrouble("no istioctl", "the cluster's Istio is somebody else's")
+        return analyze(self.info.cluster(), release, self._namespace)
 
     def istiod_rejections(self) -> int:
         """Configurations that proxies of this revision rejected, as istiod counts them (`pilot_total_xds_rejects`)."""
