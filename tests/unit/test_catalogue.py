@@ -1,27 +1,15 @@
 """The catalogue of the real suites, and what keeps suites and manifests together."""
 
 import re
-import signal
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from egress_conformance import plugin
 from egress_conformance.case import Case, Mode, Requirement
 from egress_conformance.catalogue import Entry, collect
 from egress_conformance.errors import UserError
 from tests.unit.fakes import SUITE
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _leave_this_run_as_it_is() -> Iterator[None]:
-    """Collecting is a run of pytest of its own, which must not be taken for this one."""
-    report, handler = plugin._current_report, signal.getsignal(signal.SIGTERM)
-    yield
-    plugin._current_report = report
-    signal.signal(signal.SIGTERM, handler)
 
 
 @pytest.fixture(scope="module")
