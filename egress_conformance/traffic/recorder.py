@@ -23,6 +23,9 @@ LATE_SECONDS = 5
 PROOF_SECONDS = 5
 """How long a check is given that must not hold, as its subject is withheld."""
 
+STILL_PROOF_SECONDS = 1
+"""The same where nothing was changed since before the case began, so that nothing is on its way."""
+
 Role = Literal["control before", "subject", "control after", "check"]
 
 
@@ -245,7 +248,9 @@ class Recorder:
     @property
     def deadline(self) -> float:
         """Seconds a check may take; one that is to fail need not wait as long as one that is to hold."""
-        return PROOF_SECONDS if self.withheld and self._depth else self.seconds
+        if not (self.withheld and self._depth):
+            return self.seconds
+        return STILL_PROOF_SECONDS if self._changed is None else PROOF_SECONDS
 
     @property
     def _role(self) -> Role:
