@@ -27,6 +27,7 @@ class MeshConfig:
 
     def __init__(self, kube: Kube, revision: str = "") -> None:
         self._kube = kube
+        self.revision = revision
         self.name = f"istio-{revision}" if revision else "istio"
 
     def _config_map(self, name: str, namespace: str) -> Doc:

@@ -1,7 +1,7 @@
 """The mesh, as one case sees it: apply resources, flip the mode; all of it is undone when the case leaves."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,8 +9,10 @@ from pathlib import Path
 from egress_conformance.case import Case, Mode
 from egress_conformance.cluster.kube import Doc, Kube, Refused, describe
 from egress_conformance.errors import PlatformTrouble
+from egress_conformance.mesh.bulk import all_applied, make_namespace, wait_for_next_second
 from egress_conformance.mesh.config import ISTIO_NAMESPACE, MeshConfig
-from egress_conformance.mesh.manifests import ROOT, dump, fill
+from egress_conformance.mesh.control_plane import ControlPlane
+from egress_conformance.mesh.manifests import dump, fill
 from egress_conformance.mesh.proxy import Proxy
 from egress_conformance.mesh.scene import Scene, destinations
 from egress_conformance.traffic.recorder import Recorder
@@ -140,9 +142,7 @@ class Mesh:
                 self.kube.delete(doc)
             return [describe(doc) for doc in docs if self._is_there(doc)]
 
-        left = persist(remove)
-        if left:
-            raise PlatformTrouble("leftover", f"{left[0]} is still there after its deletion")
+        _see_that_nothing_is_left(persist(remove))
 
     def _is_there(self, doc: Doc) -> bool:
         metadata = doc["metadata"]
@@ -194,6 +194,37 @@ class Mesh:
                 yield
         finally:
             persist(lambda: self.config.write(before))
+
+    @contextmanager
+    def without_istiod(self) -> Iterator[None]:
+        """Stop istiod: the subject of the case. It is back on leaving, with every proxy connected again."""
+        if not self.case.flips:
+            raise ValueError(f"{self.case.id} stops istiod: declare it with @case(..., flips=True)")
+        if self.recorder.withheld:
+            with self.recorder.subject():
+                yield
+            return
+        self.recorder.applied.append("# kubectl -n istio-system scale deployment istiod --replicas 0\n")
+        with ControlPlane(self.kube, self.config.revision).away(), self.recorder.subject():
+            yield
+
+    @contextmanager
+    def apply_many(self, manifest: str, rows: Sequence[Mapping[str, str]]) -> Iterator[None]:
+        """Apply a manifest once for each row of values, several at a time: the subject. Deleted again on leaving.
+
+        Args:
+            manifest: path below manifests/; what tells its objects apart is a placeholder.
+            rows: a value for each `${name}` in it; `namespace` is given.
+        """
+        if self.recorder.withheld:
+            with self.recorder.subject():
+                yield
+            return
+        docs = [doc for row in rows for doc in self._filled(manifest, dict(row))]
+        self.recorder.applied.append(f"# {manifest}, {len(rows)} times; the first:\n{dump(docs[:1])}")
+        with all_applied(self.kube, docs), self.recorder.subject():
+            yield
+        _see_that_nothing_is_left([describe(doc) for doc in (docs[0], docs[-1]) if self._is_there(doc)])
 
     def refuses(self, manifest: str, *, twin: str, saying: str, **values: str) -> str:
         """See that a manifest is refused, with nothing stored, and that its valid twin is admitted before and after.
@@ -292,23 +323,12 @@ class Mesh:
             suffix: what tells it from the worker's others.
         """
         name = f"{self.namespace}-{suffix}"
-        for doc in fill(ROOT / "platform/further-namespace.yaml", {"namespace": name, "run": self.run}):
-            self.kube.apply(doc)
+        make_namespace(self.kube, name, self.run)
         return name
 
     def next_second(self) -> None:
-        """Wait until what is created has a later creationTimestamp than all there is; Kubernetes keeps whole seconds.
-
-        Raises:
-            Timeout: the API server's clock stands still.
-        """
-        (doc,) = fill(ROOT / "platform/clock.yaml", {"namespace": self.namespace})
-
-        def now() -> str:
-            return str(self.kube.apply(doc, dry_run=True)["metadata"]["creationTimestamp"])
-
-        first = now()
-        wait_for("the next second", lambda: True if now() != first else None, seconds=5, hint="date", every=0.05)
+        """Wait until what is created gets a later creationTimestamp, of which Kubernetes keeps whole seconds."""
+        wait_for_next_second(self.kube, self.namespace)
 
     def starts(self) -> dict[str, list[str]]:
         """When each container of istiod and of the client was started: what does not change is not restarted."""
@@ -318,3 +338,8 @@ class Mesh:
                 states = [status["state"] for status in pod["status"]["containerStatuses"]]
                 found[pod["metadata"]["uid"]] = [str(state.get("running", {}).get("startedAt")) for state in states]
         return found
+
+
+def _see_that_nothing_is_left(left: list[str]) -> None:
+    if left:
+        raise PlatformTrouble("leftover", f"{left[0]} is still there after its deletion")

@@ -140,6 +140,10 @@ class Proxy:
         """
         return self.stats("^cluster_manager[.]cds[.]update_time$").get("cluster_manager.cds.update_time", 0) / 1000
 
+    def memory(self) -> int:
+        """Bytes that Envoy has allocated."""
+        return int(self._json("/memory")["allocated"])
+
     def rejections(self) -> dict[str, int]:
         """Counters of rejected clusters and listeners; they never go back, so compare deltas."""
         return self.stats("(cds|lds)[.]update_rejected")

@@ -341,22 +341,46 @@ def test_a_further_namespace_is_the_runs_and_stays(make: Make, kube: FakeKube) -
     assert labels == {"app.kubernetes.io/managed-by": "istio-egress-conformance", "egress-conformance/run": "r1"}
 
 
-class Ticking(FakeKube):
-    """A cluster whose clock moves on with every third look."""
-
-    looks = 0
-
-    def apply(self, doc: Doc, *, dry_run: bool = False) -> Doc:
-        assert dry_run
-        self.looks += 1
-        return {**doc, "metadata": {**doc["metadata"], "creationTimestamp": f"10:00:0{self.looks // 3}"}}
+MANY = """apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata:
+  name: ${name}
+spec: {hosts: ["${host}"]}
+"""
+ROWS = [{"name": f"e{number}", "host": f"{number}.test"} for number in range(3)]
 
 
-def test_the_next_second_is_waited_for(make: Make) -> None:
+def test_many_resources_of_one_manifest_are_the_subject_together(make: Make, kube: FakeKube, tmp_path: Path) -> None:
+    (tmp_path / "area" / "many.yaml").write_text(MANY)
     mesh = make()
-    mesh.kube = kube = Ticking()
-    mesh.next_second()
-    assert kube.looks == 3
+    with mesh.apply_many("area/many.yaml", ROWS):
+        assert role(mesh) == "subject"
+        assert kube.objects["ServiceEntry", "ns", "e2"]["spec"] == {"hosts": ["2.test"]}
+        assert len(kube.objects) == 4
+    assert len(kube.objects) == 1
+    assert mesh.recorder.applied[0].startswith("# area/many.yaml, 3 times; the first:\napiVersion: ")
+
+
+def test_withheld_there_is_none_of_many(make: Make, kube: FakeKube, tmp_path: Path) -> None:
+    (tmp_path / "area" / "many.yaml").write_text(MANY)
+    mesh = make(withheld=True)
+    with mesh.apply_many("area/many.yaml", ROWS):
+        assert role(mesh) == "subject"
+    assert kube.did == []
+
+
+def test_only_a_case_that_says_so_may_stop_istiod(make: Make, kube: FakeKube) -> None:
+    refused = pytest.raises(ValueError, match=r"TST-01 stops istiod: declare it with @case\(")
+    with refused, make().without_istiod():
+        raise AssertionError
+    assert kube.did == []
+
+
+def test_withheld_istiod_stays(make: Make, kube: FakeKube) -> None:
+    mesh = make(flips=True, withheld=True)
+    with mesh.without_istiod():
+        assert role(mesh) == "subject"
+    assert kube.did == []
 
 
 def test_requirements_read_as_reasons() -> None:

@@ -248,3 +248,7 @@ def test_the_view_says_of_each_host_what_is_known_and_what_is_not() -> None:
         "  nothing: no cluster, no endpoint, no route",
         "listeners on ports 80, 15001; mode REGISTRY_ONLY",
     ]
+
+
+def test_memory_is_what_envoy_allocated() -> None:
+    assert proxy(memory={"allocated": "5742592", "heap_size": "12582912"}).memory() == 5742592

@@ -1,0 +1,97 @@
+"""istiod, stopped for a while and started again: what a mesh does without its control plane."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from egress_conformance.cluster.kube import Doc, Kube, Refused
+from egress_conformance.errors import PlatformTrouble
+from egress_conformance.mesh.config import ISTIO_NAMESPACE
+from egress_conformance.mesh.manifests import ROOT, fill
+from egress_conformance.waiting import wait_for
+
+SECONDS = 90
+"""How long istiod may take to go, to come back, and to have every proxy back."""
+
+
+class ControlPlane:
+    """istiod of one revision.
+
+    Args:
+        kube: the cluster.
+        revision: revision of Istio, "" for the default one.
+    """
+
+    def __init__(self, kube: Kube, revision: str = "") -> None:
+        self._kube = kube
+        self._name = f"istiod-{revision}" if revision else "istiod"
+        self._labels = f"app=istiod,istio.io/rev={revision or 'default'}"
+
+    @contextmanager
+    def away(self) -> Iterator[None]:
+        """No istiod within this; on leaving it is back, admits resources, and has its proxies connected again.
+
+        A run that is killed meanwhile leaves none behind: the next one on a cluster of the suite's own installs it.
+
+        Raises:
+            PlatformTrouble: it does not go, or does not come back.
+        """
+        deployment = self._deployment()
+        replicas = int(deployment["spec"]["replicas"])
+        connected = self._connected()
+        try:
+            self._scale(0)
+            self._wait("istiod to go", lambda: not self._pods())
+            yield
+        finally:
+            self._scale(replicas)
+            self._wait("istiod to be back", lambda: self._ready() >= replicas and self._admits())
+            self._wait("the proxies to be connected again", lambda: self._connected() >= connected)
+
+    def _deployment(self) -> Doc:
+        found = self._kube.get("apps/v1", "Deployment", self._name, ISTIO_NAMESPACE)
+        if found is None:
+            raise PlatformTrouble("istiod gone", f"no Deployment {self._name} in {ISTIO_NAMESPACE}")
+        return found
+
+    def _scale(self, replicas: int) -> None:
+        doc = {"apiVersion": "apps/v1", "kind": "Deployment"}
+        metadata = {"name": self._name, "namespace": ISTIO_NAMESPACE}
+        self._kube.patch(
+            {**doc, "metadata": metadata}, [{"op": "replace", "path": "/spec/replicas", "value": replicas}]
+        )
+
+    def _pods(self) -> list[Doc]:
+        return self._kube.find("v1", "Pod", ISTIO_NAMESPACE, self._labels)
+
+    def _ready(self) -> int:
+        return int(self._deployment().get("status", {}).get("readyReplicas") or 0)
+
+    def _admits(self) -> bool:
+        """Whether the webhook answers; it is a moment later than the pod is ready."""
+        (doc,) = fill(ROOT / "platform/admission-probe.yaml", {})
+        try:
+            self._kube.apply(doc, dry_run=True)
+        except PlatformTrouble:
+            return False
+        return True
+
+    def _connected(self) -> int:
+        """Proxies connected to istiod (`pilot_xds`)."""
+        return sum(value(self._metrics(pod["metadata"]["name"]), "pilot_xds") for pod in self._pods())
+
+    def _metrics(self, pod: str) -> str:
+        path = f"/api/v1/namespaces/{ISTIO_NAMESPACE}/pods/{pod}:15014/proxy/metrics"
+        try:
+            return self._kube.raw("GET", path).decode()
+        except (PlatformTrouble, Refused):
+            return ""
+
+    def _wait(self, what: str, is_so: Callable[[], bool]) -> None:
+        hint = f"kubectl -n {ISTIO_NAMESPACE} get deployment {self._name}"
+        wait_for(what, lambda: True if is_so() else None, seconds=SECONDS, hint=hint, every=0.1)
+
+
+def value(metrics: str, name: str) -> int:
+    """The sum of a gauge or counter over its labels, of metrics in Prometheus' text format."""
+    lines = [line for line in metrics.splitlines() if line.partition("{")[0].partition(" ")[0] == name]
+    return sum(int(float(line.rpartition(" ")[2])) for line in lines)
