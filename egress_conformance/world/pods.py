@@ -26,11 +26,13 @@ def make_world(kube: Kube, namespace: str, image: str) -> None:
 
 
 def _apply_or_replace(kube: Kube, namespace: str, doc: Doc) -> None:
-    """Apply a document; a pod that ended or is going, or that differs in what a pod cannot change, is made anew."""
+    """Apply a document; a pod that ended, is going, or differs in what no pod can change or in its image, is made anew.
+
+    A pod's image can be changed, but its container then restarts while the pod still counts as ready.
+    """
     name = doc["metadata"]["name"]
     there = kube.get(doc["apiVersion"], doc["kind"], name, namespace) if doc["kind"] == "Pod" else None
-    stays = there is not None and there["status"].get("phase") in {"Pending", "Running"} and not is_going(there)
-    if there is None or stays:
+    if there is None or _stays(there, doc):
         try:
             kube.apply(doc)
         except Refused as refused:
@@ -46,6 +48,15 @@ def _apply_or_replace(kube: Kube, namespace: str, doc: Doc) -> None:
         hint=f"kubectl -n {namespace} describe pod {name}",
     )
     kube.apply(doc)
+
+
+def _stays(there: Doc, doc: Doc) -> bool:
+    runs = there["status"].get("phase") in {"Pending", "Running"} and not is_going(there)
+    return runs and _images(there) == _images(doc)
+
+
+def _images(pod: Doc) -> list[str]:
+    return [container["image"] for container in pod["spec"]["containers"]]
 
 
 def wait_for_pods(kube: Kube, namespace: str, labels: str) -> list[Doc]:

@@ -166,11 +166,12 @@ def test_nor_that_of_one_that_is_gone(world: World, kube: Control) -> None:
         world.receipts(mark, ["n"])
 
 
-def pod(name: str, *, ready: bool = True, phase: str = "Running", **labels: str) -> Doc:
+def pod(name: str, *, ready: bool = True, phase: str = "Running", image: str = "world:2", **labels: str) -> Doc:
     return {
         "apiVersion": "v1",
         "kind": "Pod",
         "metadata": {"name": name, "namespace": "ns", "labels": labels},
+        "spec": {"containers": [{"name": "world", "image": image}]},
         "status": {
             "phase": phase,
             "podIP": {"alpha": ALPHA, "beta": BETA}.get(name, DECOY).address,
@@ -278,10 +279,20 @@ def test_a_pod_that_cannot_be_changed_or_has_ended_is_made_anew(clock: Clock) ->
     ]
 
 
+def test_a_pod_of_another_image_is_made_anew_and_not_restarted_in_place(clock: Clock) -> None:
+    kube = FakeKube().add(DNS_SERVICE, pod("dns"), pod("alpha", image="world:1"), pod("beta"), pod("decoy"))
+    make_world(kube, "ns", "world:2")
+    assert kube.did == [
+        *(f"apply {what}" for what in MADE[:3]),
+        "delete Pod ns/alpha",
+        *(f"apply {what}" for what in MADE[3:]),
+    ]
+
+
 def test_another_refusal_is_not_answered_by_making_a_pod_anew() -> None:
     kube = FakeKube(refuses={"apply Pod ns/dns": Refused(403, "forbidden")}).add(DNS_SERVICE, pod("dns"))
     with pytest.raises(Refused, match="forbidden"):
-        make_world(kube, "ns", "world:1")
+        make_world(kube, "ns", "world:2")
     assert kube.did == ["apply Pod ns/dns"]
 
 
