@@ -11,15 +11,19 @@ import pytest
 
 from egress_conformance.case import Case, Mode, Requirement
 from egress_conformance.cluster.kube import Refused
-from egress_conformance.errors import PlatformTrouble
+from egress_conformance.errors import PlatformTrouble, Timeout
 from egress_conformance.mesh.mesh import Mesh
 from egress_conformance.report.ledger import CaseRecord, DataPlane, Verdict
 from egress_conformance.traffic.client import Client
 from egress_conformance.traffic.recorder import CheckFailed, Recorder
+from egress_conformance.waiting import wait_for
 from egress_conformance.worker import Worker
 from egress_conformance.world.world import World
 
 NOT_PROVABLE = "not provable"
+
+CAUSE_SECONDS = 3
+"""How long Kubernetes may take to say what became of a pod that broke."""
 
 
 class CaseRun:
@@ -141,7 +145,7 @@ class CaseRun:
             self._skipped = str(call.excinfo.value)
             return
         if not self._errors:
-            self._trouble = self._look_for_trouble()
+            self._trouble = self._look_for_trouble(call.excinfo.value)
         if call.when == "call" and self.case.subject_is_mode and call.excinfo.errisinstance(AssertionError):
             self.recorder.failed_in_subject = True
         self._errors.append(call.excinfo)
@@ -196,14 +200,26 @@ class CaseRun:
         # A mistake of the suite's, or of pytest's.
         return f"error in the suite: {type(error).__name__}: {error}"
 
-    def _look_for_trouble(self) -> str:
+    def _look_for_trouble(self, error: BaseException) -> str:
         """Whether the platform broke under the case, so that its failure says nothing about Istio."""
-        if self._worker is None:
+        worker = self._worker
+        if worker is None:
             return "the worker did not come up"
+        worker.is_in_doubt = True
+
+        def look() -> str:
+            try:
+                return worker.trouble()
+            except (PlatformTrouble, Refused) as trouble:
+                return str(trouble)
+
+        if not isinstance(error, PlatformTrouble):
+            return look()
         try:
-            return self._worker.trouble()
-        except (PlatformTrouble, Refused) as error:
-            return str(error)
+            # Something broke; what, Kubernetes may say a moment later.
+            return wait_for("what broke", lambda: look() or None, seconds=CAUSE_SECONDS, hint="", every=0.2)
+        except Timeout:
+            return ""
 
     def explain(self) -> str:
         """Why the case did not pass, for the terminal."""

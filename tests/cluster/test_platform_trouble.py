@@ -224,7 +224,8 @@ def behind(forwarder: Forwarder, cluster: Found, cache: Path) -> dict[str, str]:
     ours = cache / "clusters" / home.name
     ours.mkdir(parents=True)
     for path in [*real.iterdir(), *home.iterdir()]:
-        if path.name not in {"clusters", "kubeconfig"}:
+        # A lock is never opened through a link.
+        if path.name not in {"clusters", "kubeconfig", "lock"}:
             (ours if path.parent == home else cache).joinpath(path.name).symlink_to(path)
     config = yaml.safe_load(kubeconfig.read_text(encoding="utf-8"))
     config["clusters"][0]["cluster"]["server"] = f"https://127.0.0.1:{forwarder.port}"

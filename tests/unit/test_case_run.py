@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 import pytest
 
 from egress_conformance.case import Case, Mode, Requirement
-from egress_conformance.case_run import CaseRun
+from egress_conformance.case_run import CAUSE_SECONDS, CaseRun
 from egress_conformance.cluster.kube import Refused
 from egress_conformance.errors import PlatformTrouble, Timeout, UserError
 from egress_conformance.mesh.config import MeshConfig
@@ -23,7 +23,7 @@ from egress_conformance.traffic.client import Client
 from egress_conformance.traffic.recorder import CheckFailed, Recorder
 from egress_conformance.worker import Worker
 from egress_conformance.world.world import World
-from tests.unit.fakes import CLIENT, FakeKube, FakeWorld
+from tests.unit.fakes import CLIENT, Clock, FakeKube, FakeWorld
 
 
 def info(**changes: Any) -> PlatformInfo:  # noqa: ANN401
@@ -116,6 +116,11 @@ class FakeWorker(Worker):
 
     def istiod_rejections(self) -> int:
         return 3
+
+
+@pytest.fixture(autouse=True)
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    return Clock().install(monkeypatch)
 
 
 CASE = Case("TST-01", "there", Mode.REGISTRY_ONLY, False, (), "this", "It MUST be so.")
@@ -214,6 +219,30 @@ def test_what_became_of_the_pods_is_the_reason_and_how_it_showed_stands_beside_i
         Verdict.INCONCLUSIVE,
         "client pod gone: Evicted (exec broke off: the loop ended before its time)",
     )
+
+
+def test_kubernetes_may_say_a_moment_later_what_broke(clock: Clock) -> None:
+    says = iter(["", "", "client pod gone: Evicted"])
+    broke = PlatformTrouble("exec broke off", "x")
+    assert came_to(broke, says=lambda: next(says))[1] == "client pod gone: Evicted (exec broke off: x)"
+    assert clock.now == pytest.approx(1000.4)
+    # It need not say anything.
+    assert came_to(broke) == (Verdict.INCONCLUSIVE, "exec broke off: x")
+    assert clock.now == pytest.approx(1000.4 + CAUSE_SECONDS, abs=0.5)
+
+
+def test_what_fails_for_its_own_sake_is_not_waited_for(clock: Clock) -> None:
+    assert came_to(AssertionError("no answer")) == (Verdict.FAILED, "no answer")
+    assert clock.now == 1000
+
+
+@pytest.mark.parametrize("error", [AssertionError("no"), PlatformTrouble("exec broke off", "x"), KeyError("host")])
+def test_after_an_error_nothing_is_taken_at_its_word(error: Exception) -> None:
+    worker = FakeWorker()
+    phase(CaseRun(CASE, worker), nothing)
+    assert not worker.is_in_doubt
+    phase(CaseRun(CASE, worker), raising(error))
+    assert worker.is_in_doubt
 
 
 def test_a_case_that_hung_says_nothing() -> None:

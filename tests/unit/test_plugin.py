@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from egress_conformance import plugin, run_report
+from egress_conformance import case_run, plugin, run_report
 from egress_conformance.case import Mode
 from egress_conformance.errors import PlatformTrouble, UserError
 from egress_conformance.options import Options
@@ -92,6 +92,7 @@ def platform(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[FakePlatform]]:
         events: list[str] = []  # noqa: RUF012
 
     monkeypatch.setattr(run_report, "Platform", Platform)
+    monkeypatch.setattr(case_run, "CAUSE_SECONDS", 0)
     monkeypatch.setattr(plugin, "Worker", PlainWorker)
     # The run within must not be taken for this one.
     report, handler = plugin._current_report, signal.getsignal(signal.SIGTERM)

@@ -57,8 +57,13 @@ class Told(Proxy):
 
     def __init__(self) -> None:
         self.away_for = 0
+        self.asked = 0
+        self.broken_for = 0
 
     def configured_at(self) -> float:
+        self.asked += 1
+        if self.asked <= self.broken_for:
+            raise PlatformTrouble("exec failed", "container not found")
         self.away_for -= 1
         return START - 1 if self.away_for >= 0 else START + 0.5
 
@@ -119,6 +124,19 @@ def test_where_nothing_happened_it_is_ready_at_once(worker: Between, clock: Cloc
     assert clock.now == 1000
     assert worker.clients.events == ["next case", "ready ns"]
     assert worker.trouble() == ""
+
+
+def test_after_trouble_a_client_is_ready_only_if_it_answers(worker: Between, clock: Clock) -> None:
+    worker.make_ready()
+    assert worker.proxy.asked == 0
+    worker.is_in_doubt = True
+    worker.proxy.broken_for = 10
+    worker.make_ready()
+    assert clock.now == pytest.approx(1002)
+    # Then it is taken at its word again.
+    asked = worker.proxy.asked
+    worker.make_ready()
+    assert worker.proxy.asked == asked == 11
 
 
 @pytest.mark.parametrize("trouble", [PlatformTrouble("API server away", "refused"), Refused(404, "not found")])
