@@ -39,6 +39,10 @@ class Refused(Exception):  # noqa: N818  (what the API server says, not an error
         self.message = message
 
 
+_BEHIND = {"failed calling webhook": "admission webhook away", "error trying to reach service": "pod does not answer"}
+"""Whom the API server could not reach, by its words for it; it is there itself."""
+
+
 def _message(error: ApiException | DynamicApiError) -> str:
     body: Any = error.body
     try:
@@ -56,7 +60,7 @@ def _api_errors(what: str) -> Iterator[None]:
         if error.status and error.status < 500 and error.status != 429:
             raise Refused(error.status, _message(error)) from None
         message = _message(error)
-        reason = "admission webhook away" if "failed calling webhook" in message else "API server away"
+        reason = next((reason for words, reason in _BEHIND.items() if words in message), "API server away")
         raise PlatformTrouble(reason, f"{what}: {error.status} {message}") from None
     except (urllib3.exceptions.HTTPError, OSError) as error:
         raise PlatformTrouble("API server away", f"{what}: {error}") from None

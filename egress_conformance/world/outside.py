@@ -2,6 +2,7 @@
 
 from egress_conformance.cluster.kube import Kube
 from egress_conformance.errors import PlatformTrouble
+from egress_conformance.waiting import persist
 from egress_conformance.world.pods import make_world, pod_states, wait_for_pods
 from egress_conformance.world.world import Server, find_servers
 
@@ -22,7 +23,8 @@ class Outside:
         self._namespace = namespace
         self._image = image
         self._states = pod_states(kube, namespace, _LABELS)
-        self.servers: dict[str, Server] = find_servers(kube, namespace)
+        # One that was restarted just now is called ready for a moment yet.
+        self.servers: dict[str, Server] = persist(lambda: find_servers(kube, namespace))
 
     def dns_address(self) -> str:
         """The address of the world's DNS."""

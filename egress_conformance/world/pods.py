@@ -32,7 +32,7 @@ def _apply_or_replace(kube: Kube, namespace: str, doc: Doc) -> None:
     """
     name = doc["metadata"]["name"]
     there = kube.get(doc["apiVersion"], doc["kind"], name, namespace) if doc["kind"] == "Pod" else None
-    if there is None or _stays(there, doc):
+    if there is None or _may_stay(there, doc):
         try:
             kube.apply(doc)
         except Refused as refused:
@@ -50,13 +50,13 @@ def _apply_or_replace(kube: Kube, namespace: str, doc: Doc) -> None:
     kube.apply(doc)
 
 
-def _stays(there: Doc, doc: Doc) -> bool:
+def _may_stay(there: Doc, wanted: Doc) -> bool:
+    """Whether a pod runs and needs no restart: with another image it would be called ready until it is restarted."""
+    images = [
+        [container["image"] for container in pod.get("spec", {}).get("containers", [])] for pod in (there, wanted)
+    ]
     runs = there["status"].get("phase") in {"Pending", "Running"} and not is_going(there)
-    return runs and _images(there) == _images(doc)
-
-
-def _images(pod: Doc) -> list[str]:
-    return [container["image"] for container in pod["spec"]["containers"]]
+    return runs and images[0] == images[1]
 
 
 def wait_for_pods(kube: Kube, namespace: str, labels: str) -> list[Doc]:

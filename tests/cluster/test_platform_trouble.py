@@ -23,8 +23,8 @@ from tests.cluster.forwarder import Forwarder
 
 PAUSE_SECONDS = 20
 
-# The first case checks, one check after the other, until it is told that what is to break has broken, and for a while
-# on; `after` is what it then has to say. The second one only has to work.
+# The first case checks, one check after the other, until it is told that what is to break has broken, and for some
+# seconds on, as it may take a while to show. The second one only has to work.
 CASES = '''\
 import pathlib
 import time
@@ -44,7 +44,8 @@ def test_under_way(mesh, client, world):
         while time.monotonic() < end and not BROKEN.exists():
             request.reaches(site, cluster=f"outbound|80||{{site.host}}")
             IN_PLACE.touch()
-        for _ in range({more}):
+        end = time.monotonic() + {more}
+        while time.monotonic() < end:
             request.reaches(site, cluster=f"outbound|80||{{site.host}}")
     request.is_blocked()
 
@@ -145,14 +146,14 @@ def inconclusive(cases: Cases, *reasons: str) -> None:
 
 
 def test_the_client_pod_is_deleted(strike: Strike) -> None:
-    struck = strike(more=100)
+    struck = strike(more=30)
     struck.cluster.kube.delete(struck.client)
     inconclusive(struck.came_to(), "client pod gone: ")
 
 
-@pytest.mark.parametrize("name", ["alpha", "dns", "decoy"])
+@pytest.mark.parametrize("name", ["alpha", "dns"])
 def test_a_pod_of_the_world_is_deleted(strike: Strike, name: str) -> None:
-    struck = strike(more=100)
+    struck = strike(more=30)
     struck.cluster.kube.delete(pod(OWN_NAMESPACE, name))
     inconclusive(struck.came_to(), f"world pod restarted: {name}")
 
@@ -168,11 +169,11 @@ def test_istiod_is_restarted(strike: Strike) -> None:
 
 
 def test_the_clients_disk_is_full(strike: Strike) -> None:
-    struck = strike(more=1000)
+    struck = strike(more=120)
     client = struck.client["metadata"]
     fill = ["dd", "if=/dev/zero", "of=/scratch/full", "bs=1M", "count=80"]
     struck.cluster.kube.run(client["namespace"], "client", "client", fill)
-    # The kubelet looks every ten seconds.
+    # The kubelet measures volumes once a minute (--volume-stats-agg-period).
     inconclusive(struck.came_to(), "client pod gone: Usage of EmptyDir volume")
 
 
@@ -183,7 +184,7 @@ def engine_of(cluster: Found) -> Engine:
 
 
 def test_the_node_stands_still(strike: Strike) -> None:
-    struck = strike(more=1000)
+    struck = strike(more=30)
     engine = engine_of(struck.cluster)
     home = Path(struck.cluster.info.kubeconfig).parent
     node = f"{home.name}-control-plane"
@@ -209,7 +210,7 @@ def forwarder(cluster: Found) -> Iterator[Forwarder]:
 def test_the_api_server_is_away_for_a_while(
     cluster: Found, strike: Strike, forwarder: Forwarder, tmp_path: Path
 ) -> None:
-    struck = strike(more=1000, env=behind(forwarder, cluster, tmp_path / "cache"))
+    struck = strike(more=30, env=behind(forwarder, cluster, tmp_path / "cache"))
     assert forwarder.connections
     forwarder.cut()
     time.sleep(3)

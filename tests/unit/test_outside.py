@@ -41,8 +41,10 @@ class WorldKube(FakeKube):
         self.add(KUBE_DNS, DNS, CA)
         self.started = 0
         self.ready = True
+        self.refusing = 0
         for name in names:
-            self.start({"metadata": {"name": name, "namespace": "ns", "labels": labels(name)}})
+            spec = {"containers": [{"image": "world:1"}]}
+            self.start({"metadata": {"name": name, "namespace": "ns", "labels": labels(name)}, "spec": spec})
 
     def start(self, doc: Doc) -> None:
         self.started += 1
@@ -67,6 +69,9 @@ class WorldKube(FakeKube):
     def raw(self, method: str, path: str, **_: Any) -> bytes:  # noqa: ANN401
         pod = path.removeprefix("/api/v1/namespaces/ns/pods/").removesuffix(":8800/proxy/identity")
         assert (method, "/" in pod) == ("GET", False), path
+        if self.refusing:
+            self.refusing -= 1
+            raise PlatformTrouble("pod does not answer", f"{pod}: connection refused")
         return json.dumps({"instance": f"instance of {self.pod(pod)['metadata']['uid']}"}).encode()
 
     def pod(self, name: str) -> Doc:
@@ -98,6 +103,16 @@ def test_it_knows_who_is_there_and_where_the_dns_is(outside: Outside) -> None:
     }
     assert outside.dns_address() == "10.96.0.53"
     assert outside.ca_certificate() == "Y2E="
+
+
+def test_one_that_was_restarted_just_now_is_waited_for(kube: WorldKube, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock().install(monkeypatch)
+    kube.refusing = 4
+    assert list(Outside(kube, "ns", "world:1").servers) == ["alpha", "beta", "decoy"]
+    assert clock.now == 1002
+    kube.refusing = 10_000
+    with pytest.raises(PlatformTrouble, match="pod does not answer: alpha: connection refused"):
+        Outside(kube, "ns", "world:1")
 
 
 def test_a_world_without_its_dns_or_its_ca_is_gone(outside: Outside, kube: WorldKube) -> None:
