@@ -33,7 +33,7 @@ def test_what_the_api_server_refuses_is_its_answer(error: ApiException) -> None:
     with pytest.raises(Refused) as caught, _api_errors("apply x"):
         raise error
     assert caught.value.status == error.status
-    assert caught.value.message == json.loads(error.body)["message"]
+    assert caught.value.message == json.loads(str(error.body))["message"]
 
 
 TROUBLE: dict[str, tuple[Exception, str]] = {
