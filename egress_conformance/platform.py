@@ -9,7 +9,7 @@ from pathlib import Path
 
 from egress_conformance.cluster.existing import ExistingProvider
 from egress_conformance.cluster.kind import KindProvider
-from egress_conformance.cluster.kube import Doc, Kube, describe
+from egress_conformance.cluster.kube import Doc, Kube, Refused, describe
 from egress_conformance.cluster.lease import RunLease
 from egress_conformance.cluster.provider import Cluster, IstioRelease, Provider
 from egress_conformance.errors import PlatformTrouble, UserError
@@ -229,6 +229,10 @@ class Platform:
             except PlatformTrouble as trouble:
                 # What the other run does to the cluster is its own business; it may be back in a moment.
                 last = str(trouble)
+            except Refused as refused:
+                # In a cluster that is somebody else's the other run takes the namespace with it as it ends.
+                last = str(refused)
+                _make_namespace(self.kube)
             return None
 
         hint = "egress-conformance status"

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from egress_conformance import platform as platform_module
-from egress_conformance.cluster.kube import Doc, Kube
+from egress_conformance.cluster.kube import Doc, Kube, Refused
 from egress_conformance.cluster.lease import RunLease
 from egress_conformance.cluster.provider import Cluster, IstioRelease
 from egress_conformance.errors import PlatformTrouble, Timeout, UserError
@@ -40,17 +40,19 @@ class Lease(RunLease):
     """A lease that another run holds for a while.
 
     Args:
-        held_by: who holds it, look by look; "" where the API server does not answer.
+        held_by: who holds it, look by look; "" where the API server does not answer; or what it says instead.
         crashed: whom it is then taken from.
     """
 
-    def __init__(self, *held_by: str, crashed: str | None = None) -> None:
+    def __init__(self, *held_by: str | Refused, crashed: str | None = None) -> None:
         self.held_by = list(held_by)
         self.crashed = crashed
 
     def take(self) -> str | None:
         if self.held_by:
             run = self.held_by.pop(0)
+            if isinstance(run, Refused):
+                raise run
             if not run:
                 raise PlatformTrouble("API server away", "refused")
             raise UserError(f"another run is using this cluster (run {run})", "wait for it to end")
@@ -100,6 +102,15 @@ def test_what_the_other_run_does_to_the_cluster_does_not_end_the_wait(make: Make
         make(wait=True)._take(Lease(*[""] * 10_000))
     with pytest.raises(PlatformTrouble, match="API server away"):
         make()._take(Lease(""))
+
+
+def test_a_namespace_that_the_other_run_takes_with_it_is_made_anew(make: Make, clock: Clock) -> None:
+    kube = FakeKube()
+    platform = make(wait=True)
+    platform._kube = kube
+    gone = Refused(404, 'namespaces "egress-conformance" not found')
+    assert platform._take(Lease("r1", gone)) is None
+    assert kube.did == ["apply Namespace egress-conformance", "apply Secret egress-conformance/world-ca"]
 
 
 @pytest.mark.parametrize("wait", [False, True])
