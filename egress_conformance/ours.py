@@ -7,8 +7,9 @@ from egress_conformance.cluster.cache import cache_dir
 from egress_conformance.cluster.engine import engine_that_answers, stop_engine
 from egress_conformance.cluster.kind import KindProvider, nodes_of
 from egress_conformance.cluster.kube import Kube
+from egress_conformance.cluster.lease import OWN_NAMESPACE
 from egress_conformance.errors import PlatformTrouble
-from egress_conformance.mesh.config import OWN_NAMESPACE, MeshConfig
+from egress_conformance.mesh.config import MeshConfig
 from egress_conformance.mesh.mesh import OWNER_LABEL
 from egress_conformance.options import Options
 from egress_conformance.platform import MANAGED, make_provider

@@ -10,11 +10,11 @@ from pathlib import Path
 from egress_conformance.cluster.existing import ExistingProvider
 from egress_conformance.cluster.kind import KindProvider
 from egress_conformance.cluster.kube import Doc, Kube, Refused, describe
-from egress_conformance.cluster.lease import RunLease
+from egress_conformance.cluster.lease import OWN_NAMESPACE, RunLease
 from egress_conformance.cluster.provider import Cluster, IstioRelease, Provider
 from egress_conformance.errors import PlatformTrouble, UserError
 from egress_conformance.mesh import install
-from egress_conformance.mesh.config import OWN_NAMESPACE, MeshConfig
+from egress_conformance.mesh.config import MeshConfig
 from egress_conformance.mesh.manifests import ROOT, check, fill
 from egress_conformance.mesh.mesh import OWNER_LABEL
 from egress_conformance.options import Options

@@ -9,10 +9,11 @@ from filelock import ReadWriteLock
 
 from egress_conformance.case import Case, Mode
 from egress_conformance.cluster.kube import Kube, Refused
+from egress_conformance.cluster.lease import OWN_NAMESPACE
 from egress_conformance.errors import PlatformTrouble, Timeout
 from egress_conformance.mesh import install
 from egress_conformance.mesh.analyze import Finding, analyze
-from egress_conformance.mesh.config import ISTIO_NAMESPACE, OWN_NAMESPACE, MeshConfig
+from egress_conformance.mesh.config import ISTIO_NAMESPACE, MeshConfig
 from egress_conformance.mesh.gateway import Gateway
 from egress_conformance.mesh.mesh import Mesh
 from egress_conformance.mesh.proxy import MODE_SECONDS, Proxy

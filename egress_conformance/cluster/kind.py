@@ -13,6 +13,8 @@ from egress_conformance.cluster.cache import cache_dir, held, key_of
 from egress_conformance.cluster.commands import CommandFailed
 from egress_conformance.cluster.engine import Engine, engine_that_answers, ensure_engine
 from egress_conformance.cluster.images import ImageSet
+from egress_conformance.cluster.kube import Kube
+from egress_conformance.cluster.lease import OWN_NAMESPACE, refuse_taken
 from egress_conformance.cluster.node import FILES, Node
 from egress_conformance.cluster.provider import Cluster, IstioRelease
 from egress_conformance.cluster.source import source_of
@@ -95,6 +97,8 @@ class KindProvider:
             source = source_of(self.images, self.istio, used, engine, self.console, install=self.install)
             base = source.base(self.istio)
             reason = self._why_make(engine, base)
+            if reason:
+                self._refuse_taken()
             images = source.image_set(self.istio, node=reason is not None)
             if reason:
                 self._say(f"making cluster {self.cluster_name}: {reason}")
@@ -143,6 +147,25 @@ class KindProvider:
         if not nodes:
             raise PlatformTrouble("cluster gone", f"{self.cluster_name} has no node any more")
         return sum(node.escaped_packets() for node in nodes)
+
+    def _refuse_taken(self) -> None:
+        """See that no run is using the cluster that is about to be made anew.
+
+        Raises:
+            UserError: one is.
+        """
+        if not (self.home / "kubeconfig").exists():
+            return
+        try:
+            kube = Kube(self.home / "kubeconfig", f"kind-{self.cluster_name}")
+        except PlatformTrouble:
+            return  # it is away, and so is whoever used it
+        try:
+            refuse_taken(kube, OWN_NAMESPACE)
+        except PlatformTrouble:
+            return
+        finally:
+            kube.close()
 
     def _why_make(self, engine: Engine, base: str) -> str | None:
         """Why the cluster has to be made; None if it can be used as it is."""

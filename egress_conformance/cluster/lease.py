@@ -11,8 +11,30 @@ import threading
 from egress_conformance.cluster.kube import Doc, Kube, Refused
 from egress_conformance.errors import PlatformTrouble, UserError
 
+OWN_NAMESPACE = "egress-conformance"
+"""Namespace of what the suite keeps in a cluster: the world, its lock, the saved mesh config."""
+
 _SECONDS = 30
 _FORMAT = "%Y-%m-%dT%H:%M:%S.%fZ"
+
+
+def refuse_taken(kube: Kube, namespace: str) -> None:
+    """See that no run is using a cluster.
+
+    Args:
+        kube: the cluster.
+        namespace: where the Lease is.
+
+    Raises:
+        UserError: one is.
+    """
+    held = kube.get("coordination.k8s.io/v1", "Lease", "run", namespace)
+    if held is not None and not _lost(held["spec"]):
+        run, pid, host = str(held["spec"]["holderIdentity"]).split()
+        raise UserError(
+            f"another run is using this cluster (run {run}, process {pid} on {host})",
+            "wait for it to end, or stop it",
+        )
 
 
 class RunLease:
@@ -61,16 +83,11 @@ class RunLease:
                 raise
         else:
             return None
+        refuse_taken(self._kube, self._namespace)
         held = self._kube.get("coordination.k8s.io/v1", "Lease", "run", self._namespace)
         if held is None:
             return self._take()
         holder = str(held["spec"]["holderIdentity"])
-        if not _lost(held["spec"]):
-            run, pid, host = holder.split()
-            raise UserError(
-                f"another run is using this cluster (run {run}, process {pid} on {host})",
-                "wait for it to end, or stop it",
-            )
         try:
             self._kube.raw("PUT", f"{self._path}/run", body=self._doc(held["metadata"]["resourceVersion"]))
         except Refused:

@@ -7,12 +7,11 @@ import yaml
 
 from egress_conformance.case import Mode
 from egress_conformance.cluster.kube import Doc, Kube, Refused
+from egress_conformance.cluster.lease import OWN_NAMESPACE
 from egress_conformance.errors import PlatformTrouble, UserError
 from egress_conformance.mesh.manifests import merge
 
 ISTIO_NAMESPACE = "istio-system"
-OWN_NAMESPACE = "egress-conformance"
-"""Namespace of what the suite keeps in a cluster: the world, its lock, the saved mesh config."""
 
 _SAVED = "saved-mesh-config"
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from egress_conformance.cluster.kube import Doc, Kube
+from egress_conformance.cluster.lease import OWN_NAMESPACE
 from egress_conformance.errors import UserError
-from egress_conformance.mesh.config import OWN_NAMESPACE
 from egress_conformance.mesh.manifests import fill
 from egress_conformance.mesh.mesh import OWNER_LABEL
 from egress_conformance.platform import INSTALLED

@@ -4,7 +4,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from egress_conformance.mesh.config import OWN_NAMESPACE
+from egress_conformance.cluster.lease import OWN_NAMESPACE
 from egress_conformance.platform import Platform, PlatformInfo
 from egress_conformance.world.world import find_servers
 from tests.broken.meshes import broken, meshes

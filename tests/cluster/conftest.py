@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from egress_conformance.cluster.kube import Kube
-from egress_conformance.mesh.config import OWN_NAMESPACE, MeshConfig
+from egress_conformance.cluster.lease import OWN_NAMESPACE
+from egress_conformance.mesh.config import MeshConfig
 from egress_conformance.mesh.mesh import OWNER_LABEL
 from egress_conformance.options import Options
 from egress_conformance.platform import MANAGED, Platform, PlatformInfo

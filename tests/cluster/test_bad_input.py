@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from egress_conformance.cluster.lease import RunLease
-from egress_conformance.mesh.config import OWN_NAMESPACE
+from egress_conformance.cluster.lease import OWN_NAMESPACE, RunLease
 from tests.cluster.conftest import Ended, Found, command
 
 

@@ -16,7 +16,8 @@ import yaml
 from egress_conformance.cluster.cache import held
 from egress_conformance.cluster.engine import Engine, engine_that_answers
 from egress_conformance.cluster.kube import Doc
-from egress_conformance.mesh.config import ISTIO_NAMESPACE, OWN_NAMESPACE
+from egress_conformance.cluster.lease import OWN_NAMESPACE
+from egress_conformance.mesh.config import ISTIO_NAMESPACE
 from egress_conformance.mesh.mesh import OWNER_LABEL
 from tests.cluster.conftest import ENTRY, Found, UnderWay, start
 from tests.cluster.forwarder import Forwarder

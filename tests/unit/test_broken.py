@@ -5,8 +5,8 @@ import pytest
 from egress_conformance.catalogue import collect
 from egress_conformance.cli import ROOT
 from egress_conformance.cluster.kube import Doc
+from egress_conformance.cluster.lease import OWN_NAMESPACE
 from egress_conformance.errors import UserError
-from egress_conformance.mesh.config import OWN_NAMESPACE
 from egress_conformance.mesh.mesh import OWNER_LABEL
 from egress_conformance.platform import INSTALLED
 from egress_conformance.report.ledger import Verdict

@@ -15,10 +15,9 @@ import pytest
 from egress_conformance import platform as platform_module
 from egress_conformance.cluster import lease as lease_module
 from egress_conformance.cluster.kube import Doc, Refused
-from egress_conformance.cluster.lease import RunLease
+from egress_conformance.cluster.lease import OWN_NAMESPACE, RunLease
 from egress_conformance.cluster.provider import Cluster
 from egress_conformance.errors import PlatformTrouble, UserError
-from egress_conformance.mesh.config import OWN_NAMESPACE
 from egress_conformance.options import Options
 from egress_conformance.platform import Platform
 from tests.unit.fakes import FakeKube
