@@ -21,7 +21,7 @@ class CurlSaw:
         error: curl's error message, "" if none.
         status: HTTP status, 0 if there was no answer.
         headers: response headers by lower-case name; several of one name joined by a comma.
-        body: the body's first 64 KiB.
+        body: the body; of one of 100,000 bytes and more the first 64 KiB.
         body_bytes: length of the whole body.
         local_port: source port of the connection, which joins it with Envoy's log.
         http_version: e.g. ``1.1``; "0" if there was no answer.
@@ -225,8 +225,7 @@ def parse_attempt(words: list[str], ready_us: int) -> Attempt:
         ValueError, KeyError: the line is garbled, or curl wrote nothing, as on a full disk.
     """
     number, nonce, start, end, code, out, headers, body = words
-    # curl writes PEM certificates with raw line breaks into the string: strict=False allows them.
-    written = json.loads(base64.b64decode(out) or b"{}", strict=False)
+    written = json.loads(out or "{}")
     curl = written["curl"]
     return Attempt(
         number=int(number),
@@ -238,7 +237,7 @@ def parse_attempt(words: list[str], ready_us: int) -> Attempt:
             exit_code=int(code),
             error=curl.get("errormsg") or "",
             status=int(curl.get("http_code", 0)),
-            headers=_parse_headers(base64.b64decode(headers).decode(errors="replace")),
+            headers=_parse_headers(_unescaped(headers)),
             body=base64.b64decode(body),
             local_port=int(curl.get("local_port", 0)),
             http_version=str(curl.get("http_version", "0")),
@@ -247,6 +246,12 @@ def parse_attempt(words: list[str], ready_us: int) -> Attempt:
             body_bytes=int(curl.get("size_download", 0)),
         ),
     )
+
+
+def _unescaped(text: str) -> str:
+    r"""What attempts.sh wrote with \n, \t and \\ for what would break its line apart."""
+    meant = {"n": "\n", "t": "\t", "\\": "\\"}
+    return re.sub(r"\\([nt\\])", lambda match: meant[match[1]], text)
 
 
 def _parse_headers(text: str) -> dict[str, str]:

@@ -5,15 +5,16 @@
 #            what begins with `{greeting}` is written to stdin only when something was received
 # stdin:     `settle` flushes the access log, prints the stats and waits; then `go` or `quit`
 # stdout:    tab-separated lines: ready TIME STATS | attempt N NONCE START END EXIT WRITE-OUT HEADERS BODY |
-#            settled STATS | spent; times in microseconds, everything longer in base64
+#            settled STATS | spent; times in microseconds, STATS and BODY in base64, WRITE-OUT and HEADERS with \n for
+#            a line break and, in HEADERS, \t for a tab, \\ for a backslash and no carriage returns
+#
+# It starts as few processes as it can: what an attempt costs beside its request is what it costs everybody.
 prefix=$1 lifetime=$2 interval=$3 filter=$4 input=$5
 shift 5
 admin=http://localhost:15000
 folder=$(mktemp -d) || exit 1
 trap 'rm -rf "$folder"' EXIT
-b64() { base64 -w0; }
-now() { echo "${EPOCHREALTIME/[.,]/}"; }
-stats() { curl -sS --globoff --max-time 5 "$admin/stats?filter=$filter" | b64; }
+stats() { curl -sS --globoff --max-time 5 "$admin/stats?filter=$filter" | base64 -w0; }
 say() { # the attempt's text, once the server has spoken if it is to speak first
   local text=${input//\{nonce\}/$nonce}
   if [[ $text == '{greeting}'* ]]; then
@@ -27,21 +28,39 @@ say() { # the attempt's text, once the server has spoken if it is to speak first
   printf '%b' "${text#'{greeting}'}"
 }
 
-printf 'ready\t%s\t%s\n' "$(now)" "$(stats)"
+send() { # one attempt, its text on stdin
+  curl -sS --dump-header "$folder/headers" --output "$folder/body" \
+    --write-out '{"curl": %{json}, "certs": "%{certs}"}' "${@//\{nonce\}/$nonce}" >"$folder/out" 2>/dev/null
+}
+
+stats=$(stats)
+# EPOCHREALTIME has the decimal point of the locale. Not SECONDS, which counts how often the clock passes a full second
+# and so may end up to a second early.
+now=${EPOCHREALTIME/[.,]/}
+printf 'ready\t%s\t%s\n' "$now" "$stats"
 n=0 command=
-# not by SECONDS, which counts how often the clock passes a full second and so may end up to a second early
-end_of_time=$(($(now) + lifetime * 1000000))
-while (($(now) < end_of_time)); do
+end_of_time=$((now + lifetime * 1000000))
+while ((${EPOCHREALTIME/[.,]/} < end_of_time)); do
   n=$((n + 1)) nonce=$prefix-$((n))
   : >"$folder/headers" && : >"$folder/body" && : >"$folder/out"
-  start=$(now)
-  curl -sS --dump-header "$folder/headers" --output "$folder/body" \
-    --write-out '{"curl": %{json}, "certs": "%{certs}"}' "${@//\{nonce\}/$nonce}" \
-    < <(say 2>/dev/null) >"$folder/out" 2>/dev/null
+  start=${EPOCHREALTIME/[.,]/}
+  if [[ -z $input ]]; then
+    send "$@" </dev/null
+  else
+    send "$@" < <(say 2>/dev/null)
+  fi
   code=$?
-  end=$(now)
-  printf 'attempt\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n' "$n" "$nonce" "$start" "$end" "$code" \
-    "$(b64 <"$folder/out")" "$(b64 <"$folder/headers")" "$(head -c 65536 "$folder/body" | b64)"
+  end=${EPOCHREALTIME/[.,]/}
+  out=$(<"$folder/out") headers=$(<"$folder/headers")
+  headers=${headers//\\/\\\\} headers=${headers//$'\t'/\\t} headers=${headers//$'\r'/}
+  printf 'attempt\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t' "$n" "$nonce" "$start" "$end" "$code" \
+    "${out//$'\n'/\\n}" "${headers//$'\n'/\\n}"
+  if [[ $out =~ \"size_download\":[0-9]{6} ]]; then
+    head -c 65536 "$folder/body" | base64 -w0
+  elif [[ -s $folder/body ]]; then
+    base64 -w0 "$folder/body"
+  fi
+  echo
   read -r -t "$interval" part
   status=$?
   command+=$part

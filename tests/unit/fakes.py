@@ -106,7 +106,8 @@ def attempt_line(
     """An `attempt` line of attempts.sh; `curl` is what curl wrote out."""
     end = start + int(took * 1e6)
     written = json.dumps({"curl": {"local_port": 40000 + number, "http_code": 200, **curl}, "certs": ""})
-    words = ["attempt", str(number), nonce, str(start), str(end), str(code), b64(written), b64(headers)]
+    escaped = headers.replace("\\", "\\\\").replace("\t", "\\t").replace("\n", "\\n")
+    words = ["attempt", str(number), nonce, str(start), str(end), str(code), written, escaped]
     return "\t".join([*words, b64(body)])
 
 

@@ -35,7 +35,8 @@ while (($#)); do
   shift
 done
 cat >>"$here/stdin"
-out=${out/"%{json}"/'{"http_code": 200, "local_port": 40001}'}
+size=$(wc -c <"$here/body")
+out=${out/"%{json}"/"{\"http_code\": 200, \"local_port\": 40001, \"size_download\":$size}"}
 printf '%s' "${out/"%{certs}"/}"
 echo 'curl: (52) a word of warning' >&2
 exit 52
@@ -176,7 +177,7 @@ def test_what_curl_saw_arrives_byte_for_byte(start: Start) -> None:
 
 
 def test_a_long_body_is_cut(start: Start, tmp_path: Path) -> None:
-    (tmp_path / "body").write_bytes(b"x" * 70_000)
+    (tmp_path / "body").write_bytes(b"x" * 120_000)
     loop = start("http://a.test/")
     loop.words()
     assert loop.attempt().curl.body == b"x" * 65_536

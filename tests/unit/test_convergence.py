@@ -22,7 +22,6 @@ from tests.unit.fakes import (
     FakeKube,
     FakeWorld,
     attempt_line,
-    b64,
     receipt,
 )
 from tests.unit.loops import BLOCKED, CLUSTER, DISK_FULL, PASSED_THROUGH, REACHED, START, UNLOGGED, Pod, always, then
@@ -304,7 +303,7 @@ GARBLED = {
     "ready with something else": ["ready\tsoon\t"],
     "an attempt cut short": ["ready\t0\t", "attempt\t1\tn-1"],
     "an attempt that is no base64": ["ready\t0\t", "attempt\t1\tn-1\t0\t0\t0\tabc\t\t"],
-    "an attempt that is no JSON": ["ready\t0\t", f"attempt\t1\tn-1\t0\t0\t0\t{b64('{')}\t\t"],
+    "an attempt that is no JSON": ["ready\t0\t", "attempt\t1\tn-1\t0\t0\t0\t{\t\t"],
     "settled without stats": ["ready\t0\t", "settled"],
 }
 
