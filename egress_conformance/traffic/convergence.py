@@ -33,6 +33,8 @@ _SILENCE_SECONDS = 0.3
 """How long Envoy must have logged nothing, where its log is off: flushed, a line is there after some 20 ms."""
 _STALL_SECONDS = 2
 """An attempt that took this much longer than curl allows itself stood still: its node or its pod did."""
+_GAP_SECONDS = 5
+"""So much time without an attempt is missing from a check's: the mesh may have had too little left."""
 _LOCAL_TROUBLE = {2: "curl could not start", 23: "curl could not write", 26: "curl could not read", 27: "out of memory"}
 """curl's exit codes that speak of the pod it runs in, not of the request (https://curl.se/docs/manpage.html#EXIT)."""
 _STATS = r"cluster[.].*(upstream_rq_total|upstream_cx_total|upstream_cx_none_healthy|upstream_rq_retry)$"
@@ -134,7 +136,7 @@ class Convergence:
         """See that the loop did not stand still between two attempts: its time passed, and nothing was tried."""
         for before, after in itertools.pairwise(self._attempts[-2:]):
             gap = after.sent - before.sent - before.took
-            if gap > _STALL_SECONDS:
+            if gap > _GAP_SECONDS:
                 detail = f"nothing was sent for {gap:.1f} s; was its node paused?"
                 raise PlatformTrouble("client pod stood still", detail)
 
