@@ -71,6 +71,7 @@ class Many:
         self._times = times
         self._check = check
         self._prefix = f"n{secrets.token_hex(5)}"
+        request.client.recorder.bursts.append(f"{self._prefix}-")
         self._rate = ["--rate", f"{per_second}/s"] if per_second else []
         self._loop: Exec | None = None
         self._mark: dict[str, int] = {}

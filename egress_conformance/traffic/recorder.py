@@ -198,6 +198,7 @@ class Recorder:
         applied: the YAML it applied, as it was sent.
         observations: what it saw beyond the verdict.
         hosts: the hosts it asked for.
+        bursts: what the nonces of each burst of requests begin with; checks made meanwhile leave them alone.
         evidence: longer dumps by name, made when a check fails.
         emulated: whether its result is from an emulation.
         seconds: how long a check may take to converge.
@@ -210,6 +211,7 @@ class Recorder:
     applied: list[str] = field(default_factory=list)
     observations: dict[str, Any] = field(default_factory=dict)
     hosts: list[str] = field(default_factory=list)
+    bursts: list[str] = field(default_factory=list)
     evidence: dict[str, str] = field(default_factory=dict)
     emulated: bool = False
     withheld: bool = False

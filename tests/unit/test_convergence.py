@@ -289,6 +289,17 @@ def test_what_nobody_accounts_for_fails_a_check(clock: Clock, leak: Receipt) -> 
         pod.request().is_blocked()
 
 
+def test_a_burst_under_way_is_left_alone_and_nothing_else_is(clock: Clock) -> None:
+    pod = Pod(always(BLOCKED), clock)
+    pod.world.received.append(receipt(ALPHA, nonce="nburst-17"))
+    request = pod.request()
+    request.client.recorder.bursts.append("nburst-")
+    request.is_blocked()
+    pod.world.received.append(receipt(ALPHA, nonce="nother-1"))
+    with pytest.raises(CheckFailed, match=r"server: alpha:80 .*, which neither curl nor Envoy accounts for"):
+        request.is_blocked()
+
+
 def test_counters_are_told_by_how_far_they_moved(clock: Clock) -> None:
     pod = Pod(always(REACHED), clock)
     request = pod.request()
