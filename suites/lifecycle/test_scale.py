@@ -1,0 +1,45 @@
+"""Hundreds of entries."""
+
+from egress_conformance.case import case
+from egress_conformance.mesh.mesh import Mesh
+from egress_conformance.traffic.client import Client
+from egress_conformance.traffic.recorder import Recorder
+from egress_conformance.world.world import World
+
+ENTRY = "lifecycle/entry.yaml"
+ENTRIES = 500
+MAX_SECONDS = 10
+"""From the last one's admission until it is obeyed; istiod's debounce alone may take that long under load."""
+MAX_KIB = 160
+"""Memory of the proxy for one entry. TO BE MEASURED"""
+PER_SECOND = 20
+
+
+@case("LCY-07", source="https://istio.io/latest/docs/ops/deployment/performance-and-scalability/")
+def test_five_hundred_entries(mesh: Mesh, client: Client, world: World, recorder: Recorder) -> None:
+    """500 entries MUST be obeyed within 10 s of the last one's admission, for at most 160 KiB of proxy memory each.
+
+    A host that was registered before loses no request meanwhile. The bounds are some times what was measured.
+    """
+    untouched, site = world.site(), world.site("beta")
+    request, last = client.get(untouched.url()), client.get(site.url())
+    cluster = f"outbound|80||{untouched.host}"
+    numbered = [f"n{number}.{site.host}" for number in range(1, ENTRIES)]
+    rows = [{"name": f"entry-{number}", "host": host} for number, host in enumerate([*numbered, site.host], start=1)]
+    last.is_blocked()
+    with mesh.given(ENTRY, name="untouched", host=untouched.host, address=untouched.address):
+        request.reaches(untouched, cluster=cluster)
+        before = client.proxy.memory()
+        with (
+            request.steadily(untouched, cluster=cluster, per_second=PER_SECOND),
+            mesh.apply_many(ENTRY, [{**row, "address": site.address} for row in rows]),
+        ):
+            last.reaches(site, cluster=f"outbound|80||{site.host}")
+            assert len(client.proxy.clusters(site.host)) == ENTRIES
+            kib_each = (client.proxy.memory() - before) / ENTRIES / 1024
+            seconds = (recorder.propagation_ms or 0) / 1000
+            recorder.observations["KiB of proxy memory for an entry, in steps of 16"] = 16 * round(kib_each / 16)
+            recorder.observations["propagation"] = f"within {next(s for s in (1, 2, 5, 10, 60) if seconds <= s)} s"
+            assert seconds <= MAX_SECONDS
+            assert 0 < kib_each <= MAX_KIB, f"{kib_each:.0f} KiB"
+    last.is_blocked()
