@@ -207,6 +207,7 @@ class Mesh:
         self.recorder.applied.append("# kubectl -n istio-system scale deployment istiod --replicas 0\n")
         with ControlPlane(self.kube, self.config.revision).away(), self.recorder.subject():
             yield
+        self.recorder.changes_now()
 
     @contextmanager
     def apply_many(self, manifest: str, rows: Sequence[Mapping[str, str]]) -> Iterator[None]:
@@ -224,6 +225,7 @@ class Mesh:
         self.recorder.applied.append(f"# {manifest}, {len(rows)} times; the first:\n{dump(docs[:1])}")
         with all_applied(self.kube, docs), self.recorder.subject():
             yield
+        self.recorder.changes_now()
         _see_that_nothing_is_left([describe(doc) for doc in (docs[0], docs[-1]) if self._is_there(doc)])
 
     def refuses(self, manifest: str, *, twin: str, saying: str, **values: str) -> str:

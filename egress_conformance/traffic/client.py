@@ -73,6 +73,11 @@ class Client:
         command = ["curl", "-sS", "--globoff", "--max-time", "10", f"http://localhost:15000{path}"]
         return self.kube.run(self.namespace, self.pod, CLIENT, command)
 
+    def delete(self) -> None:
+        """Delete this pod; `clients`, asked for it again, makes it anew."""
+        metadata = {"name": self.pod, "namespace": self.namespace}
+        self.kube.delete({"apiVersion": "v1", "kind": "Pod", "metadata": metadata})
+
     def take_evidence(self) -> None:
         """Keep the proxy's view of the hosts the case asked for."""
         try:

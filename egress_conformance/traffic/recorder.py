@@ -235,6 +235,10 @@ class Recorder:
             self._depth -= 1
             self._changed = time.monotonic()
 
+    def changes_now(self) -> None:
+        """What takes a while to undo is undone by now: what comes after it counts from here."""
+        self._changed = time.monotonic()
+
     @contextmanager
     def subject_throughout(self) -> Iterator[None]:
         """The same for a subject that was in place before the case began: its mode. Nothing propagates."""

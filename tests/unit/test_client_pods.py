@@ -9,8 +9,10 @@ import pytest
 
 from egress_conformance.cluster.kube import Doc
 from egress_conformance.errors import PlatformTrouble, Timeout, UserError
+from egress_conformance.traffic.client import Client
 from egress_conformance.traffic.pods import ClientPods, Pod, client_doc
-from tests.unit.fakes import Clock, FakeKube
+from egress_conformance.traffic.recorder import Recorder
+from tests.unit.fakes import Clock, FakeKube, FakeWorld
 
 VALUES = {
     "run": "r1",
@@ -230,3 +232,13 @@ def test_a_patch_may_lack_a_value(patch: Path) -> None:
     patch.write_text(PATCH + "  nodeName: ${node}\n", encoding="utf-8")
     with pytest.raises(UserError, match=r"\$\{node\}"):
         client_doc({**VALUES, "namespace": "ns"}, patch)
+
+
+def test_a_client_that_was_deleted_is_made_anew_when_asked_for() -> None:
+    kube = Kubelet()
+    pods = ClientPods(kube, VALUES)
+    before = pods.ready("ns")
+    Client(kube, before.namespace, before.address, FakeWorld(), Recorder(), before.name).delete()
+    after = pods.ready("ns")
+    assert (after.name, after.namespace) == (before.name, before.namespace)
+    assert after.uid != before.uid
