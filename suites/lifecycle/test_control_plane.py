@@ -7,6 +7,7 @@ from egress_conformance.case import Requirement, case
 from egress_conformance.errors import PlatformTrouble
 from egress_conformance.mesh.mesh import Mesh
 from egress_conformance.traffic.client import Client
+from egress_conformance.traffic.recorder import Recorder
 from egress_conformance.world.world import World
 
 ENTRY = "lifecycle/entry.yaml"
@@ -31,7 +32,9 @@ def refusal(mesh: Mesh, manifest: str) -> str:
     requires=(Requirement.CONTROL_PLANE,),
     source="https://istio.io/latest/docs/ops/deployment/architecture/; failurePolicy Fail of the injection webhook",
 )
-def test_istiod_away(mesh: Mesh, client: Client, clients: Callable[..., Client], world: World) -> None:
+def test_istiod_away(
+    mesh: Mesh, client: Client, clients: Callable[..., Client], world: World, recorder: Recorder
+) -> None:
     """While istiod is away registered hosts MUST be served as before, no pod start without a sidecar, and all catch up.
 
     No entry is admitted meanwhile, but one can be deleted, as no webhook is asked: it is obeyed when istiod is back.
@@ -49,4 +52,6 @@ def test_istiod_away(mesh: Mesh, client: Client, clients: Callable[..., Client],
                 stale.reaches(gone, cluster=by_gone, times=FROZEN)
                 assert "failed calling webhook" in refusal(mesh, "lifecycle/unborn-pod.yaml"), "a pod was created"
             stale.is_blocked()
-        clients(LATE).get(kept.url()).reaches(kept, cluster=by_kept)
+        late = clients(LATE)
+        recorder.changes_now()
+        late.get(kept.url()).reaches(kept, cluster=by_kept)

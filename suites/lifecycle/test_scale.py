@@ -8,8 +8,9 @@ from egress_conformance.world.world import World
 
 ENTRY = "lifecycle/entry.yaml"
 ENTRIES = 500
-MAX_SECONDS = 10
-"""From the last one's admission until it is obeyed; istiod's debounce alone may take that long under load."""
+MAX_SECONDS = 15
+"""From the last one's admission until it is obeyed. istiod may hold a push back for 10 s while changes keep coming
+(PILOT_DEBOUNCE_MAX); on two busy cores it took 1 s with 1.31, 6 s with 1.28, 9 s with 1.29."""
 MAX_KIB = 128
 """Memory of the proxy for one entry; a quarter of that was measured."""
 PER_SECOND = 20
@@ -17,9 +18,9 @@ PER_SECOND = 20
 
 @case("LCY-07", source="https://istio.io/latest/docs/ops/deployment/performance-and-scalability/")
 def test_five_hundred_entries(mesh: Mesh, client: Client, world: World, recorder: Recorder) -> None:
-    """500 entries MUST be obeyed within 10 s of the last one's admission, for at most 128 KiB of proxy memory each.
+    """500 entries MUST be obeyed within 15 s of the last one's admission, for at most 128 KiB of proxy memory each.
 
-    A host that was registered before loses no request meanwhile. The bounds are several times what was measured.
+    A host that was registered before loses no request meanwhile.
     """
     untouched, site = world.site(), world.site("beta")
     request, last = client.get(untouched.url()), client.get(site.url())
@@ -39,7 +40,6 @@ def test_five_hundred_entries(mesh: Mesh, client: Client, world: World, recorder
             kib_each = (client.proxy.memory() - before) / ENTRIES / 1024
             seconds = (recorder.propagation_ms or 0) / 1000
             recorder.observations["KiB of proxy memory for an entry, in steps of 16"] = 16 * round(kib_each / 16)
-            recorder.observations["propagation"] = f"within {next(s for s in (1, 2, 5, 10, 60) if seconds <= s)} s"
             assert seconds <= MAX_SECONDS
             assert 0 < kib_each <= MAX_KIB, f"{kib_each:.0f} KiB"
     last.is_blocked()
