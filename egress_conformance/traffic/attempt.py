@@ -309,16 +309,31 @@ def nonce_of(path: str) -> str | None:
     return match[1] if match else None
 
 
-def unaccounted(attempts: list[Attempt], log: list[EnvoyLogged], receipts: list[Receipt]) -> list[Receipt]:
+def unaccounted(
+    attempts: list[Attempt], log: list[EnvoyLogged], receipts: list[Receipt], beside: tuple[str, ...] = ()
+) -> list[Receipt]:
     """Requests and connections at the servers that neither an attempt's nonce nor Envoy's log accounts for.
 
-    A mirrored request, a leak around the proxy or a connection Envoy denies shows up here and nowhere else.
+    A mirrored request, a leak around the proxy or a connection Envoy denies shows up here and nowhere else. Where a
+    request is tried again Envoy logs the last connection only: one that brought an attempt's request is accounted for
+    by its nonce, and whether Envoy had such a connection is for the expectation to judge. Where Envoy names a host it
+    chose but no end of a connection to it (it gave up, e.g. as too many requests were under way), one may be there.
+
+    Args:
+        attempts: of the check.
+        log: Envoy's.
+        receipts: the servers'.
+        beside: what the nonces of other traffic of the case begin with, which is judged by itself.
     """
     nonces = {attempt.nonce for attempt in attempts}
-    connections = {entry.upstream_local for entry in log}
+    brought = [receipt for receipt in receipts if receipt.event in {"request", "payload"}]
+    known = [receipt for receipt in brought if receipt.nonce in nonces or receipt.nonce.startswith(beside)]
+    connections = {entry.upstream_local for entry in log} | {receipt.remote for receipt in known}
+    chosen = [entry.upstream_host for attempt in attempts for entry in attempt.logged if entry.upstream_local == "-"]
+    ports = {int(host.rpartition(":")[2]) for host in chosen if host != "-"}
     return [
         receipt
         for receipt in receipts
-        if (receipt.event == "connect" and receipt.remote not in connections)
-        or (receipt.event in {"request", "payload"} and receipt.nonce not in nonces)
+        if (receipt.event == "connect" and receipt.remote not in connections and receipt.port not in ports)
+        or (receipt in brought and receipt not in known)
     ]

@@ -17,7 +17,6 @@ from egress_conformance.mesh.proxy import parse_stats
 from egress_conformance.traffic.attempt import (
     Attempt,
     EnvoyLogged,
-    Receipt,
     join,
     parse_attempt,
     parse_log,
@@ -170,15 +169,10 @@ class Convergence:
         self._attempts = [join(attempt, log, receipts) for attempt in self._attempts]
         judged = self._attempts[-self._times :]
         problems = [self._expectation.problems(attempt) for attempt in judged]
-        strange = [receipt for receipt in receipts if not self._is_accounted_for(receipt)]
-        stray = unaccounted(self._attempts, log, strange)
+        strange = [receipt for receipt in receipts if not self._expectation.accounts_for(receipt)]
+        stray = unaccounted(self._attempts, log, strange, tuple(client.recorder.bursts))
         problems[-1] += [f"server: {receipt}, which neither curl nor Envoy accounts for" for receipt in stray]
         return self._check.judged(self._attempts, judged, problems)
-
-    def _is_accounted_for(self, receipt: Receipt) -> bool:
-        """Whether the expectation has room for it, or it is of a burst that is under way, which is judged by itself."""
-        bursts = tuple(self._client.recorder.bursts)
-        return self._expectation.accounts_for(receipt) or (receipt.nonce or "").startswith(bursts)
 
     def _log(self) -> list[EnvoyLogged]:
         """Envoy's log, once it holds a line for each attempt that connected; what is there after a while if not."""

@@ -56,6 +56,14 @@ def _one_line(problems: list[str], attempt: Attempt, *, logged: bool = True) -> 
     return None
 
 
+def _connection_problems(line: EnvoyLogged | None, requests: list[Receipt]) -> list[str]:
+    """Whether the connection Envoy sent a request on is one that a server received it on."""
+    remotes = sorted({receipt.remote for receipt in requests})
+    if line is None or not remotes or line.upstream_local in remotes:
+        return []
+    return [f"server: received from {', '.join(remotes)}, but Envoy sent from {line.upstream_local}"]
+
+
 def _header_problems(witness: str, expected: dict[str, str | None], headers: Iterable[Iterable[str]]) -> list[str]:
     """Where request headers, as a server received them, are not as expected."""
     values = joined(headers)
@@ -148,6 +156,7 @@ class Reaches(Expectation):
         if len(requests) != self.arrivals:
             where = ", ".join(sorted({receipt.server for receipt in requests})) or "nobody"
             found.append(f"server: {len(requests)} receipts ({where}), expected exactly {_number(self.arrivals)}")
+        found += _connection_problems(None if self.via else line, requests)
         for number, receipt in enumerate(requests, start=1):
             if receipt.instance not in self.instances.values():
                 found.append(f"server: received by {receipt.server}, expected {self.name}")

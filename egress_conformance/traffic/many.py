@@ -71,7 +71,6 @@ class Many:
         self._times = times
         self._check = check
         self._prefix = f"n{secrets.token_hex(5)}"
-        request.client.recorder.bursts.append(f"{self._prefix}-")
         self._rate = ["--rate", f"{per_second}/s"] if per_second else []
         self._loop: Exec | None = None
         self._mark: dict[str, int] = {}
@@ -81,6 +80,7 @@ class Many:
     def __enter__(self) -> Many:
         client = self._request.client
         self._mark = client.world.mark()
+        client.recorder.bursts.append(self._prefix)
         command = ["bash", "-c", _SCRIPT.read_text(encoding="utf-8"), "many", self._prefix, str(self._times)]
         self._loop = client.kube.exec(
             client.namespace, client.pod, CLIENT, [*command, *self._rate, *self._request.arguments]

@@ -198,11 +198,11 @@ class Recorder:
         applied: the YAML it applied, as it was sent.
         observations: what it saw beyond the verdict.
         hosts: the hosts it asked for.
-        bursts: what the nonces of each burst of requests begin with; checks made meanwhile leave them alone.
         evidence: longer dumps by name, made when a check fails.
         emulated: whether its result is from an emulation.
         seconds: how long a check may take to converge.
         withheld: whether the subject is to be withheld, to prove that the case can fail.
+        bursts: what the nonces of traffic that the case keeps up beside its checks begin with.
         failed_in_subject: whether an assertion failed where the subject should have been in place.
         rejects_on_purpose: whether the case itself has proxies reject configuration; such a case needs the mesh alone.
     """
@@ -211,9 +211,9 @@ class Recorder:
     applied: list[str] = field(default_factory=list)
     observations: dict[str, Any] = field(default_factory=dict)
     hosts: list[str] = field(default_factory=list)
-    bursts: list[str] = field(default_factory=list)
     evidence: dict[str, str] = field(default_factory=dict)
     emulated: bool = False
+    bursts: list[str] = field(default_factory=list)
     withheld: bool = False
     seconds: float = DEADLINE_SECONDS
     failed_in_subject: bool = False
