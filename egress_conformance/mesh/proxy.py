@@ -78,6 +78,41 @@ class Proxy:
         clusters = [config["cluster"] for config in configs]
         return {c["name"]: c.get("type", "STATIC") for c in clusters if c["name"].endswith(host)}
 
+    def _cluster(self, name: str) -> dict[str, Any]:
+        """A cluster as istiod sent it; {} if it is not there."""
+        configs = self._json("/config_dump?resource=dynamic_active_clusters").get("configs", [])
+        return next((config["cluster"] for config in configs if config["cluster"]["name"] == name), {})
+
+    def thresholds(self, cluster: str) -> dict[str, float]:
+        """Circuit breaker thresholds of a cluster at default priority, e.g. `max_requests`; {} if it is not there.
+
+        A retry budget's are `retry_budget.budget_percent` and `retry_budget.min_retry_concurrency`.
+        """
+        flat: dict[str, float] = {}
+        for threshold in self._cluster(cluster).get("circuit_breakers", {}).get("thresholds", [])[:1]:
+            budget = threshold.pop("retry_budget", {})
+            flat.update((name, value) for name, value in threshold.items() if isinstance(value, int))
+            # A wrapped double is written as {"value": 20}; a default of 0 is left out.
+            flat.update((f"retry_budget.{name}", _number(value)) for name, value in budget.items())
+        return flat
+
+    def connection_options(self, cluster: str) -> dict[str, int | str]:
+        """How a cluster keeps its connections, as far as it says so.
+
+        `max_requests_per_connection`, `idle_timeout` (e.g. ``0.300s``), and of TCP keepalive `keepalive_time`,
+        `keepalive_interval` (seconds) and `keepalive_probes`.
+        """
+        found = self._cluster(cluster)
+        options = found.get("typed_extension_protocol_options", {})
+        http = options.get("envoy.extensions.upstreams.http.v3.HttpProtocolOptions", {})
+        tcp = found.get("upstream_connection_options", {}).get("tcp_keepalive", {})
+        return {**http.get("common_http_protocol_options", {}), **tcp}
+
+    def sni(self, cluster: str) -> str:
+        """The server name a cluster sends in TLS; "" where it is taken from each request, or there is no TLS."""
+        context = self._cluster(cluster).get("transport_socket", {}).get("typed_config", {})
+        return str(context.get("sni", ""))
+
     def listeners(self) -> dict[str, str]:
         """Names and addresses (`ip:port`) of the listeners; those inside Envoy itself have none and are left out."""
         found = {}
@@ -173,6 +208,10 @@ class Proxy:
             every=0.05,
             seen=lambda: f"mode {self.mode()}",
         )
+
+
+def _number(value: float | dict[str, float]) -> float:
+    return value.get("value", 0) if isinstance(value, dict) else value
 
 
 def _default_chain(dump: str) -> str:

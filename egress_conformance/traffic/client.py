@@ -1,14 +1,14 @@
 """The client: the pod in the mesh that sends requests; a request converges on an expectation, or fails."""
 
 import re
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
 from egress_conformance.cluster.kube import Kube
-from egress_conformance.errors import PlatformTrouble
+from egress_conformance.errors import PlatformTrouble, Timeout
 from egress_conformance.mesh.proxy import Proxy
 from egress_conformance.traffic.attempt import Attempt
 from egress_conformance.traffic.convergence import AGREEING, Convergence
@@ -16,6 +16,7 @@ from egress_conformance.traffic.expect import Answered, Blocked, Expectation, Is
 from egress_conformance.traffic.many import Many
 from egress_conformance.traffic.pods import CLIENT
 from egress_conformance.traffic.recorder import CheckFailed, Recorder
+from egress_conformance.waiting import wait_for
 from egress_conformance.world.world import Server, Site, World
 
 CURL_SECONDS = 5
@@ -85,6 +86,28 @@ class Client:
         except PlatformTrouble as trouble:
             view = f"not to be had: {trouble}"
         self.recorder.evidence["the proxy's view"] = view
+
+    def shows(self, what: str, look: Callable[[Proxy], object], expected: object) -> None:
+        """Wait until the sidecar's own view of its configuration has it, as a check without requests.
+
+        Args:
+            what: in words.
+            look: takes it from the admin port.
+            expected: what it must come to.
+
+        Raises:
+            CheckFailed: it does not.
+        """
+        seen: object = None
+
+        def there() -> bool | None:
+            nonlocal seen
+            seen = look(self.proxy)
+            return True if seen == expected else None
+
+        with suppress(Timeout):
+            wait_for(what, there, seconds=self.recorder.deadline, hint="istioctl proxy-config", every=0.1)
+        self.recorder.fact(f"the sidecar shows {what}: {expected!r}", repr(seen), held=seen == expected)
 
     def get(self, url: str, *, dial: str | None = None, headers: dict[str, str] | None = None) -> "Request":
         """A GET, not yet sent.

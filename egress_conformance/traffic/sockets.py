@@ -1,0 +1,29 @@
+"""The TCP sockets of a pod, as the kernel tells of them: all its containers share one network."""
+
+_TIMER_KEEPALIVE = "02"
+_TICKS = 100
+"""Clock ticks a second in what /proc tells (USER_HZ)."""
+
+
+def keepalive_seconds(table: str, local: str) -> float | None:
+    """When the next keepalive probe of a connection is due; None where it has no such timer.
+
+    Args:
+        table: /proc/net/tcp (https://docs.kernel.org/networking/proc_net_tcp.html).
+        local: the connection's own end, `ip:port`.
+
+    Raises:
+        ValueError: there is no such connection.
+    """
+    for line in table.splitlines()[1:]:
+        words = line.split()
+        if _address(words[1]) == local:
+            kind, _, when = words[5].partition(":")
+            return int(when, 16) / _TICKS if kind == _TIMER_KEEPALIVE else None
+    raise ValueError(f"no connection from {local}")
+
+
+def _address(text: str) -> str:
+    """`0A0200C0:C350` as `192.0.2.10:50000`: the address is written in the machine's (little-endian) byte order."""
+    ip, _, port = text.partition(":")
+    return ".".join(str(byte) for byte in reversed(bytes.fromhex(ip))) + f":{int(port, 16)}"

@@ -1,0 +1,21 @@
+"""What the kernel tells of a pod's connections."""
+
+import pytest
+
+from egress_conformance.traffic.sockets import keepalive_seconds
+
+TABLE = """\
+  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode
+   0: 0B00F40A:8460 0400F40A:0050 01 00000000:00000000 02:00001388 00000000  1337        0 41 2 0000000000000000
+   1: 0B00F40A:8462 0400F40A:0050 01 00000000:00000000 00:00000000 00000000  1337        0 42 2 0000000000000000
+"""
+
+
+@pytest.mark.parametrize(("local", "seconds"), [("10.244.0.11:33888", 50.0), ("10.244.0.11:33890", None)])
+def test_when_the_next_keepalive_probe_is_due(local: str, seconds: float | None) -> None:
+    assert keepalive_seconds(TABLE, local) == seconds
+
+
+def test_a_connection_that_is_gone() -> None:
+    with pytest.raises(ValueError, match=r"no connection from 10\.244\.0\.11:1"):
+        keepalive_seconds(TABLE, "10.244.0.11:1")
