@@ -8,6 +8,7 @@ from typing import Any
 from egress_conformance.cluster.kube import Kube, Refused
 from egress_conformance.errors import PlatformTrouble
 from egress_conformance.traffic.attempt import Receipt
+from egress_conformance.world.certs import Issuer
 
 DOMAIN = "world.test"
 """Every host of the world lies here; `test` is reserved and exists nowhere (RFC 6761)."""
@@ -153,6 +154,13 @@ class World:
         said = self._control("dns", _DNS_CONTROL, "GET /queries", query=query)["queries"]
         found = [Query.parse(each) for each in said]
         return [each for each in found if (each.name, each.type) == (host, type)]
+
+    def issuer(self) -> Issuer:
+        """The CA of the world's servers, which every client pod trusts."""
+        secret = self.kube.get("v1", "Secret", "world-ca", self.namespace)
+        if secret is None:
+            raise PlatformTrouble("world gone", "the world's CA is not there")
+        return Issuer(secret["data"]["tls.crt"], secret["data"]["tls.key"])
 
     def forget(self) -> None:
         """Take this case's host names out of the DNS."""
