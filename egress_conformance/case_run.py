@@ -114,9 +114,9 @@ class CaseRun:
         return self.worker.client(self.world, self.recorder, patch=patch, elsewhere=elsewhere)
 
     @contextmanager
-    def patched_client(self, patch: Path) -> Iterator[Client]:
+    def patched_client(self, patch: Path, *, elsewhere: bool) -> Iterator[Client]:
         """A further client whose patch is the subject of the case; withheld, it is the client without it."""
-        client = self.client if self.recorder.withheld else self.further_client(patch, elsewhere=False)
+        client = self.client if self.recorder.withheld else self.further_client(patch, elsewhere=elsewhere)
         self.recorder.applied.append(f"# {patch.name}, laid over the client\n{patch.read_text(encoding='utf-8')}")
         with self.recorder.subject():
             yield client

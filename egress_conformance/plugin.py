@@ -183,13 +183,11 @@ def clients(_case_run: CaseRun, request: pytest.FixtureRequest) -> Callable[...,
 
 
 @pytest.fixture
-def patched_client(
-    _case_run: CaseRun, request: pytest.FixtureRequest
-) -> Callable[[str], AbstractContextManager[Client]]:
-    """A further client whose patch is the subject of the case; what is called with it is entered by `with`."""
+def patched_client(_case_run: CaseRun, request: pytest.FixtureRequest) -> Callable[..., AbstractContextManager[Client]]:
+    """A further client whose patch is the subject of the case, entered by `with`; arguments as for `clients`."""
 
-    def patched(patch: str) -> AbstractContextManager[Client]:
-        return _case_run.patched_client(_manifests(request.node.path) / patch)
+    def patched(patch: str, *, elsewhere: bool = False) -> AbstractContextManager[Client]:
+        return _case_run.patched_client(_manifests(request.node.path) / patch, elsewhere=elsewhere)
 
     return patched
 

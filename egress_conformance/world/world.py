@@ -184,6 +184,19 @@ class World:
         Raises:
             PlatformTrouble: a server restarted in between, so that its silence would prove nothing.
         """
+        return [receipt for receipt in self._receipts(after, match) if receipt.port != COLLECTOR_PORT]
+
+    def spans(self, after: dict[str, int], caller: str) -> list[Receipt]:
+        """Requests with spans that the trace collector received since a mark.
+
+        Args:
+            after: the mark.
+            caller: address of the pod whose proxy sends them.
+        """
+        receipts = self._receipts(after, [caller])
+        return [receipt for receipt in receipts if receipt.port == COLLECTOR_PORT and receipt.event == "request"]
+
+    def _receipts(self, after: dict[str, int], match: list[str]) -> list[Receipt]:
         found = []
         for name, seq in after.items():
             query: dict[str, str | list[str]] = {"after": str(seq), "match": match}
@@ -192,7 +205,7 @@ class World:
                 raise PlatformTrouble("world pod restarted", f"{name} is another instance than at the start")
             if int(said["oldest"]) > seq + 1:
                 raise PlatformTrouble("receipts lost", f"{name} received more than it keeps")
-            found += [Receipt.parse(doc) for doc in said["receipts"] if doc["port"] != COLLECTOR_PORT]
+            found += [Receipt.parse(doc) for doc in said["receipts"]]
         return found
 
     def _control(self, pod: str, port: int, request: str, **content: Any) -> dict[str, Any]:  # noqa: ANN401

@@ -464,7 +464,7 @@ def test_a_patched_client_is_the_subject_and_is_withheld_like_any(withheld: bool
         raise CheckFailed("no", "")
 
     with run.in_place():
-        with pytest.raises(CheckFailed), run.patched_client(patch) as patched:
+        with pytest.raises(CheckFailed), run.patched_client(patch, elsewhere=False) as patched:
             fails(patched)
         assert (seen[0] is run.client) == withheld
         assert run.recorder.failed_in_subject

@@ -105,6 +105,13 @@ def test_a_mirrored_request_is_received_twice_and_logged_once() -> None:
     assert expectation.problems(lost) == ["server: 0 receipts (nobody), expected exactly one"]
 
 
+def test_a_route_that_is_split_may_take_either_of_two_clusters() -> None:
+    expectation = reaches(cluster="outbound|80||other.test", or_cluster=CLUSTER)
+    assert expectation.problems(attempt()) == []
+    astray = attempt(logged=(logged(cluster="third"),))
+    assert expectation.problems(astray) == ["envoy: the cluster is 'third', expected 'outbound|80||other.test'"]
+
+
 AT_CURL = {
     "curl got another status": (curl(status=503), ["curl: the status is 503, expected 200"]),
     "curl got no answer in time": (

@@ -122,6 +122,9 @@ def test_receipts_are_those_of_all_servers_since_the_mark(world: World, kube: Co
 def test_spans_that_envoy_reports_are_no_receipts(world: World, kube: Control) -> None:
     kube.receipts["beta"]["receipts"] = [received(BETA, "", port=COLLECTOR_PORT), received(BETA, "n-1")]
     assert [each.nonce for each in world.receipts(world.mark(), ["n"])] == ["n-1"]
+    kube.queries.clear()
+    assert [(each.server, each.port) for each in world.spans({"beta": 7}, CLIENT)] == [("beta", COLLECTOR_PORT)]
+    assert kube.queries == [{"after": "7", "match": [CLIENT]}]
 
 
 def test_the_silence_of_a_server_that_restarted_proves_nothing(world: World, kube: Control) -> None:
