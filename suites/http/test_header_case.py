@@ -22,7 +22,7 @@ def names(seen: Seen) -> set[str]:
     "HTTP-10a", source="ProxyConfig.ProxyHeaders.preserveHttp1HeaderCase; releasenotes preserve-http1-header-case.yaml"
 )
 def test_registered_host(
-    mesh: Mesh, client: Client, world: World, patched_client: Callable[[str], AbstractContextManager[Client]]
+    mesh: Mesh, client: Client, world: World, patched_client: Callable[..., AbstractContextManager[Client]]
 ) -> None:
     """With preserveHttp1HeaderCase headers MUST reach a registered host as the caller wrote them, else lower."""
     site = world.site()
@@ -41,7 +41,7 @@ def test_registered_host(
     source="ProxyConfig.ProxyHeaders.preserveHttp1HeaderCase; cluster_builder.go buildDefaultPassthroughCluster",
 )
 def test_passthrough(
-    client: Client, world: World, patched_client: Callable[[str], AbstractContextManager[Client]]
+    client: Client, world: World, patched_client: Callable[..., AbstractContextManager[Client]]
 ) -> None:
     """With preserveHttp1HeaderCase headers MUST reach an unregistered host too as the caller wrote them."""
     site = world.site()

@@ -1,5 +1,7 @@
 """WebSocket to a registered host."""
 
+from typing import Any
+
 from egress_conformance.case import case
 from egress_conformance.mesh.mesh import Mesh
 from egress_conformance.traffic.client import Client
@@ -40,12 +42,13 @@ def test_timeout_of_a_websocket(mesh: Mesh, client: Client, world: World) -> Non
     late = websocket(client, site.url("/delay/500ms"), "hello")
     lasting = websocket(client, site.url("/pause/500ms"), "hello")
     cluster = f"outbound|80||{site.host}"
+    accepted: dict[str, Any] = {"status": 101, "flags": UPSTREAM_CLOSED, "at_least_seconds": SLOW_SECONDS}
     with mesh.given("http/registered-host.yaml", host=site.host):
-        late.reaches(site, cluster=cluster, status=101, flags=UPSTREAM_CLOSED, at_least_seconds=SLOW_SECONDS)
+        late.reaches(site, cluster=cluster, **accepted)
         with mesh.apply("http/timeout.yaml", host=site.host):
             late.is_answered(504, flags="UT", body=b"upstream request timeout", upstream=site, arrivals=1)
             seen = lasting.reaches(
                 site, cluster=cluster, status=101, flags=UPSTREAM_CLOSED, at_least_seconds=SLOW_SECONDS
             )
             assert seen.last.curl.body == frame("hello", masked=False)
-        late.reaches(site, cluster=cluster, status=101, flags=UPSTREAM_CLOSED, at_least_seconds=SLOW_SECONDS)
+        late.reaches(site, cluster=cluster, **accepted)
