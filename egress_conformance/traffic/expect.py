@@ -141,17 +141,7 @@ class Reaches(Expectation):
             _check(found, "curl", "the nonce that came back", attempt.curl.answer.get("nonce"), attempt.nonce)
         line = _one_line(found, attempt, logged=self.logged)
         if line is not None:
-            if line.cluster != self.or_cluster or not line.cluster:
-                _check(found, "envoy", "the cluster", line.cluster, self.cluster)
-            code = self.status if self.logged_code is None else self.logged_code
-            _check(found, "envoy", "the response code", line.code, code)
-            _check(found, "envoy", "the response flags", line.flags, self.flags)
-            if self.via:
-                _check(found, "envoy", "the gateway it was handed to", line.upstream_host, self.via)
-            elif self.instances.get(line.upstream_host) is None:
-                found.append(f"envoy: sent it to {line.upstream_host}, expected one of {sorted(self.instances)}")
-            elif answered and self.instances[line.upstream_host] != answered:
-                found.append(f"envoy: sent it to {line.upstream_host}, but another server answered")
+            found += self._envoy_problems(line, answered)
         requests = [receipt for receipt in attempt.requests if receipt.instance not in self.mirrored]
         for secret, name in self.mirrored.items():
             copies = sum(receipt.instance == secret for receipt in attempt.requests)
@@ -161,17 +151,38 @@ class Reaches(Expectation):
             found.append(f"server: {len(requests)} receipts ({where}), expected exactly {_number(self.arrivals)}")
         found += _connection_problems(None if self.via else line, requests)
         for number, receipt in enumerate(requests, start=1):
-            if receipt.instance not in self.instances.values():
-                found.append(f"server: received by {receipt.server}, expected {self.name}")
             # Of several arrivals the last is the one whose answer came back.
-            elif answered and receipt.instance != answered and number >= self.arrivals:
-                found.append(f"server: received by {receipt.server}, but the answer is another server's")
-            if self.host:
-                _check(found, "server", "the host it received", receipt.host, self.host)
-            if self.path:
-                _check(found, "server", "the path", receipt.path, self.path.replace("{nonce}", attempt.nonce))
-            found += _header_problems("server", self.received, receipt.headers)
+            found += self._receipt_problems(receipt, attempt.nonce, answered if number >= self.arrivals else None)
         return found
+
+    def _envoy_problems(self, line: EnvoyLogged, answered: str | None) -> list[str]:
+        """Where Envoy's line disagrees; `answered` is the secret of the server that curl was answered by."""
+        found: list[str] = []
+        if line.cluster != self.or_cluster or not line.cluster:
+            _check(found, "envoy", "the cluster", line.cluster, self.cluster)
+        code = self.status if self.logged_code is None else self.logged_code
+        _check(found, "envoy", "the response code", line.code, code)
+        _check(found, "envoy", "the response flags", line.flags, self.flags)
+        if self.via:
+            _check(found, "envoy", "the gateway it was handed to", line.upstream_host, self.via)
+        elif self.instances.get(line.upstream_host) is None:
+            found.append(f"envoy: sent it to {line.upstream_host}, expected one of {sorted(self.instances)}")
+        elif answered and self.instances[line.upstream_host] != answered:
+            found.append(f"envoy: sent it to {line.upstream_host}, but another server answered")
+        return found
+
+    def _receipt_problems(self, receipt: Receipt, nonce: str, answered: str | None) -> list[str]:
+        """Where a receipt disagrees; `answered` is the secret of the server whose receipt it must be."""
+        found: list[str] = []
+        if receipt.instance not in self.instances.values():
+            found.append(f"server: received by {receipt.server}, expected {self.name}")
+        elif answered and receipt.instance != answered:
+            found.append(f"server: received by {receipt.server}, but the answer is another server's")
+        if self.host:
+            _check(found, "server", "the host it received", receipt.host, self.host)
+        if self.path:
+            _check(found, "server", "the path", receipt.path, self.path.replace("{nonce}", nonce))
+        return found + _header_problems("server", self.received, receipt.headers)
 
     def accounts_for(self, receipt: Receipt) -> bool:
         """See `Expectation`."""
