@@ -1,6 +1,5 @@
 """A VirtualService on an external host: mirror, rewrite, redirect, header operations."""
 
-import re
 
 from egress_conformance.case import case
 from egress_conformance.mesh.mesh import Mesh
@@ -35,12 +34,11 @@ def test_rewrite(mesh: Mesh, client: Client, world: World) -> None:
     request = client.get(site.url("/before/x"))
     cluster = f"outbound|80||{site.host}"
     with mesh.given("http/registered-host.yaml", host=site.host):
-        request.reaches(site, cluster=cluster, received={"host": re.escape(site.host)})
+        # That host and path arrive as they were sent is part of every such check.
+        request.reaches(site, cluster=cluster)
         with mesh.apply("http/rewrite.yaml", host=site.host):
-            seen = request.reaches(site, cluster=cluster, received={"host": r"rewritten\.test"})
-            assert {receipt.path.partition("?")[0] for receipt in seen.last.requests} == {"/after/x"}
-        seen = request.reaches(site, cluster=cluster, received={"host": re.escape(site.host)})
-        assert {receipt.path.partition("?")[0] for receipt in seen.last.requests} == {"/before/x"}
+            request.reaches(site, cluster=cluster, host="rewritten.test", path="/after/x?attempt={nonce}")
+        request.reaches(site, cluster=cluster)
 
 
 @case("HTTP-09b", source="VirtualService HTTPRedirect")
