@@ -1,6 +1,7 @@
 """One case of a run: set in place, watched for trouble that is not Istio's, and made into a verdict."""
 
 import re
+import time
 import traceback
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -19,6 +20,10 @@ from egress_conformance.traffic.recorder import CheckFailed, Recorder
 from egress_conformance.waiting import wait_for
 from egress_conformance.worker import Worker
 from egress_conformance.world.world import World
+
+ISTIOD = "istiod pilot_total_xds_rejects"
+LOG_SLACK_SECONDS = 2
+"""How much further back than the case istiod's log is read: its clock and ours need not agree to the second."""
 
 NOT_PROVABLE = "not provable"
 
@@ -90,14 +95,25 @@ class CaseRun:
             self.world = worker.world(self.case.id)
             stack.callback(self.world.forget)
             self.client = worker.client(self.world, self.recorder)
-            before = self.rejections()
+            before, began = self.rejections(), time.monotonic()
             if self.case.subject_is_mode:
                 stack.enter_context(self.recorder.subject_throughout())
             yield
-            rejected = {name: count - before[name] for name, count in self.rejections().items()}
-            risen = {name: count for name, count in rejected.items() if count > 0}
             if not self.recorder.rejects_on_purpose:
-                assert not risen, f"configuration was rejected while the case ran: {risen}"  # noqa: S101
+                problem = self._rejected(before, time.monotonic() - began)
+                assert not problem, problem  # noqa: S101
+
+    def _rejected(self, before: dict[str, int], seconds: float) -> str:
+        """What was rejected since, in words; "" if nothing was, or by the proxies of other workers alone."""
+        rejected = {name: count - before[name] for name, count in self.rejections().items()}
+        risen = {name: count for name, count in rejected.items() if count > 0}
+        lines: list[str] = []
+        if risen.get(ISTIOD):
+            # istiod counts for all proxies, and its log says whose it was.
+            others, lines = self.worker.rejections_of_others(seconds + LOG_SLACK_SECONDS)
+            if others and not lines:
+                del risen[ISTIOD]
+        return "\n".join([f"configuration was rejected while the case ran: {risen}", *lines]) if risen else ""
 
     world: World
     client: Client
@@ -106,7 +122,7 @@ class CaseRun:
         """Configurations rejected so far, by who counted them; they never go back, so compare deltas."""
         return {
             **self.client.proxy.rejections(),
-            "istiod pilot_total_xds_rejects": self.worker.istiod_rejections(),
+            ISTIOD: self.worker.istiod_rejections(),
         }
 
     def further_client(self, patch: Path | None, *, elsewhere: bool) -> Client:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from itertools import groupby
 
-from egress_conformance.catalogue import Entry
+from egress_conformance.catalogue import Entry, plain
 from egress_conformance.report.words import several
 
 _HEAD = """\
@@ -35,12 +35,17 @@ def render(entries: Sequence[Entry]) -> str:
     return "\n".join(lines)
 
 
+def _text(expected: object) -> str:
+    value = plain(expected)
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
 def _row(entry: Entry) -> str:
     case = entry.case
     runs = [str(case.mode), *(["alone"] if case.flips else []), *(need.name.lower() for need in case.requires)]
     versions = [f"since {case.since}"] if case.since else []
     versions += [f"until {case.until}"] if case.until else []
-    versions += [f"from {first}: {expected}" for first, expected in case.by_version.items()]
+    versions += [f"from {first}: {_text(expected)}" for first, expected in case.by_version.items()]
     controls = "the other mode" if case.subject_is_mode else entry.controls
     if case.unprovable:
         controls += f"; not provable: {case.unprovable}"

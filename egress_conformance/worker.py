@@ -1,5 +1,6 @@
 """A worker: one process of the run, with a namespace, a client and a share of the mesh of its own."""
 
+import re
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -264,6 +265,22 @@ class Worker:
             total += sum(int(float(line.split()[-1])) for line in lines if line.startswith("pilot_total_xds_rejects{"))
         return total
 
+    def rejections_of_others(self, seconds: float) -> tuple[int, list[str]]:
+        """What istiod logged of rejected configurations.
+
+        Args:
+            seconds: how far back.
+
+        Returns:
+            How many were rejected by other workers' proxies, which may run a case that provokes it, and the lines
+            of all the others.
+        """
+        lines: list[str] = []
+        for pod in self.kube.find("v1", "Pod", ISTIO_NAMESPACE, self._istiod_label):
+            log = self.kube.logs(ISTIO_NAMESPACE, pod["metadata"]["name"], "discovery", since=seconds)
+            lines += [line for line in log.splitlines() if "ACK ERROR" in line]
+        return of_others(lines, f"egress-{self.info.run}-", self._namespace)
+
     def has_tracer(self) -> bool:
         """Whether the mesh config has the tracing provider of the suite's Istio profile."""
         providers = self.config.parsed().get("extensionProviders", [])
@@ -296,3 +313,16 @@ class Worker:
 
 def _client(kube: Kube, pod: Pod, world: World, recorder: Recorder) -> Client:
     return Client(kube, pod.namespace, pod.address, world, recorder, pod.name)
+
+
+def of_others(lines: list[str], run: str, mine: str) -> tuple[int, list[str]]:
+    """Part istiod's lines about rejected configuration: how many are of other workers, and which are not.
+
+    Args:
+        lines: each names the proxy as `pod.namespace-number`.
+        run: what the namespaces of all workers begin with.
+        mine: what this worker's begin with; another's may begin with that and a further digit.
+    """
+    ours = re.compile(rf"\.{re.escape(mine)}(-[a-z0-9-]+)?-\d+ ")
+    others = [line for line in lines if f".{run}" in line and not ours.search(line)]
+    return len(others), [line for line in lines if line not in others]

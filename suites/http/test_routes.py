@@ -1,6 +1,5 @@
 """A VirtualService on an external host: mirror, rewrite, redirect, header operations."""
 
-
 from egress_conformance.case import case
 from egress_conformance.mesh.mesh import Mesh
 from egress_conformance.traffic.client import Client
