@@ -284,6 +284,7 @@ class Request:
         port: int | None = None,
         times: int = 5000,
         per_second: int | None = None,
+        then_blocked: bool = False,
         **expect: Any,  # noqa: ANN401
     ) -> Iterator[Many]:
         """Keep sending while something else happens; on leaving, every single request must have been served.
@@ -294,6 +295,7 @@ class Request:
             port: the servers' port, if not the one the request names.
             times: how many requests at the most.
             per_second: how many a second; None: one after the other.
+            then_blocked: from some request on, and none before, each must be answered 502 by the proxy instead.
             expect: further fields of `expect.Reaches`.
 
         Raises:
@@ -303,7 +305,7 @@ class Request:
         expectation = self._reaches(target, cluster, port, expect)
         with self.client.recorder.check(self.description, expectation) as check:
             try:
-                with Many(self, expectation, times, per_second, check) as many:
+                with Many(self, expectation, times, per_second, check, then_blocked=then_blocked) as many:
                     yield many
                 many.judge()
             except CheckFailed:

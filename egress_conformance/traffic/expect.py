@@ -193,6 +193,11 @@ class Reaches(Expectation):
         """See `Expectation`."""
         return self.logged
 
+    @property
+    def as_bytes(self) -> bool:
+        """Whether the sidecar passes it on without looking into it, and so logs connections only."""
+        return self.logged_code == 0
+
     def _curl_problems(self, curl: CurlSaw) -> list[str]:
         found: list[str] = []
         if curl.exit_code:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import secrets
 from collections import Counter
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ SECONDS = 60
 
 _LOG_SECONDS = 5
 _SHOWN = 5
+_BLOCKED = 502
 _SCRIPT = resources.files("egress_conformance.traffic").joinpath("many.sh")
 
 
@@ -57,6 +59,7 @@ class Many:
         times: how many at the most.
         per_second: how many a second; None: one after the other.
         check: takes down what is seen.
+        then_blocked: from some request on, and none before, each must be answered 502 by the proxy.
 
     Attributes:
         sent: what curl says of each, once they have ended.
@@ -64,12 +67,20 @@ class Many:
     """
 
     def __init__(
-        self, request: Request, expectation: Reaches, times: int, per_second: int | None, check: CheckDraft
+        self,
+        request: Request,
+        expectation: Reaches,
+        times: int,
+        per_second: int | None,
+        check: CheckDraft,
+        *,
+        then_blocked: bool = False,
     ) -> None:
         self._request = request
         self._expectation = expectation
         self._times = times
         self._check = check
+        self._then_blocked = then_blocked
         self._prefix = f"n{secrets.token_hex(5)}"
         self._rate = ["--rate", f"{per_second}/s"] if per_second else []
         self._loop: Exec | None = None
@@ -93,10 +104,19 @@ class Many:
 
     def __exit__(self, *_: object) -> None:
         if self._loop is not None:
-            with self._loop as loop:
-                if not self.sent:
-                    loop.send("stop")
-                    self._read(loop)
+            with self._loop:
+                self.stop()
+
+    def stop(self) -> None:
+        """Send no more of them, and take in what became of those that were sent."""
+        if self._loop is not None and not self.sent:
+            self._loop.send("stop")
+            self._read(self._loop)
+
+    @property
+    def connections(self) -> int:
+        """How many connections were made for all of them."""
+        return sum(sent.connects for sent in self.sent)
 
     def wait(self) -> None:
         """Wait until all of them are sent.
@@ -128,10 +148,13 @@ class Many:
         Raises:
             CheckFailed: one of them was not served as expected.
         """
-        log = self._log()
         receipts = self._request.client.world.receipts(self._mark, [self._prefix])
+        log = self._log({receipt.remote for receipt in receipts})
         self.served.update(receipt.server for receipt in receipts if receipt.event == "request")
-        problems = problems_of_many(self.sent, self._expectation, log, receipts)
+        served = self._served_first() if self._then_blocked else self.sent
+        problems = problems_of_many(served, self._expectation, log, receipts)
+        if self._then_blocked:
+            problems |= problems_once_blocked(self.sent[len(served) :], log, receipts)
         rows = [
             ledger.Attempt(curl=f"request {nonce}", envoy=[], server=[], agrees=False, problems=found)
             for nonce, found in list(problems.items())[:_SHOWN]
@@ -140,14 +163,22 @@ class Many:
         if problems:
             raise self._check.failure()
 
-    def _log(self) -> list[EnvoyLogged]:
+    def _served_first(self) -> list[Sent]:
+        """Those before the first that was answered otherwise."""
+        return list(itertools.takewhile(lambda sent: sent.status == self._expectation.status, self.sent))
+
+    def _log(self, connections: set[str]) -> list[EnvoyLogged]:
         client = self._request.client
         seen: list[EnvoyLogged] = []
-        wanted = {sent.nonce for sent in self.sent}
+        as_bytes = self._expectation.as_bytes
+        wanted = connections if as_bytes else {sent.nonce for sent in self.sent}
 
         def look() -> list[EnvoyLogged] | None:
             nonlocal seen
             text = client.kube.logs(client.namespace, client.pod, "istio-proxy", since=2 * SECONDS)
+            if as_bytes:
+                seen = [entry for entry in parse_log(text) if entry.upstream_local in connections]
+                return seen if {entry.upstream_local for entry in seen} >= wanted else None
             seen = [entry for entry in parse_log(text) if (nonce_of(entry.path) or "").startswith(self._prefix)]
             return seen if {nonce_of(entry.path) for entry in seen} >= wanted else None
 
@@ -185,7 +216,10 @@ def problems_of_many(
     """
     lines: dict[str | None, list[EnvoyLogged]] = {}
     for entry in log:
-        lines.setdefault(nonce_of(entry.path), []).append(entry)
+        # Of what passes as bytes Envoy logs the connection, not its requests.
+        lines.setdefault(entry.upstream_local if expectation.as_bytes else nonce_of(entry.path), []).append(entry)
+    connections = {receipt.nonce: receipt.remote for receipt in receipts}
+    code = 0 if expectation.as_bytes else expectation.status
     arrived = Counter(receipt.nonce for receipt in receipts if receipt.event in {"request", "payload"})
     strangers = {
         receipt.nonce: receipt.server
@@ -199,18 +233,45 @@ def problems_of_many(
         problems = []
         if each.exit_code or each.status != expectation.status:
             problems.append(f"curl: exit code {each.exit_code}, status {each.status}, expected {expectation.status}")
-        mine = lines.get(each.nonce, [])
+        mine = lines.get(connections.get(each.nonce) if expectation.as_bytes else each.nonce, [])
         if len(mine) != 1:
             problems.append(f"envoy: logged {len(mine)} lines of it, expected exactly one")
         problems += [
-            f"envoy: {entry}, expected {expectation.status} by {expectation.cluster}, flags {expectation.flags}"
+            f"envoy: {entry}, expected {code} by {expectation.cluster}, flags {expectation.flags}"
             for entry in mine
-            if (entry.code, entry.cluster, entry.flags) != (expectation.status, expectation.cluster, expectation.flags)
+            if (entry.code, entry.cluster, entry.flags) != (code, expectation.cluster, expectation.flags)
         ]
         if arrived[each.nonce] != 1:
             problems.append(f"server: {arrived[each.nonce]} receipts, expected exactly one")
         if each.nonce in strangers:
             problems.append(f"server: received by {strangers[each.nonce]}, expected {expectation.name}")
+        if problems:
+            found[each.nonce] = problems
+    return found
+
+
+def problems_once_blocked(sent: list[Sent], log: list[EnvoyLogged], receipts: list[Receipt]) -> dict[str, list[str]]:
+    """Where a witness disagrees that each of these was answered 502 by the proxy, as REGISTRY_ONLY does, by request.
+
+    Args:
+        sent: what curl says; none at all is a problem, too.
+        log: what Envoy logged of them.
+        receipts: what the servers received.
+    """
+    lines: dict[str | None, list[EnvoyLogged]] = {}
+    for entry in log:
+        lines.setdefault(nonce_of(entry.path), []).append(entry)
+    arrived = {receipt.nonce for receipt in receipts}
+    if not sent:
+        return {"the last": ["curl: none was blocked"]}
+    found: dict[str, list[str]] = {}
+    for each in sent:
+        problems = [] if each.status == _BLOCKED else [f"curl: status {each.status}, expected {_BLOCKED}"]
+        routes = [(entry.code, entry.route, entry.upstream_host) for entry in lines.get(each.nonce, [])]
+        if routes != [(_BLOCKED, "block_all", "-")]:
+            problems.append(f"envoy: {routes}, expected one {_BLOCKED} by block_all, to nobody")
+        if each.nonce in arrived:
+            problems.append("server: received it in spite of it")
         if problems:
             found[each.nonce] = problems
     return found

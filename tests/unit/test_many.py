@@ -327,3 +327,49 @@ def test_a_request_that_the_mesh_may_have_failed_is_no_trouble(curl: str) -> Non
     pod = Pod([SERVED, (curl, {"code": "0", "flags": "DC"}, False)])
     with pytest.raises(CheckFailed):
         pod.request().never_fails(SITE, cluster=CLUSTER, times=2)
+
+
+BLOCKED: Outcome = (
+    "502 0 0.01",
+    {
+        "code": "502",
+        "details": "direct_response",
+        "cluster": "-",
+        "upstream_host": "-",
+        "upstream_local": "-",
+        "route": "block_all",
+    },
+    False,
+)
+TURNS = {
+    "it never is": ([SERVED, SERVED], "curl: none was blocked"),
+    "one is served again": ([SERVED, BLOCKED, SERVED], "curl: status 200, expected 502"),
+    "a server answers 502": ([SERVED, ("502 0 0.01", {"code": "502"}, True)], "server: received it in spite of it"),
+    "a line is missing": ([SERVED, ("502 0 0.01", None, False)], r"envoy: \[\], expected one 502 by block_all"),
+}
+
+
+def test_a_burst_may_be_blocked_from_some_request_on() -> None:
+    pod = Pod([SERVED, SERVED, BLOCKED])
+    with pod.request().steadily(SITE, cluster=CLUSTER, then_blocked=True) as many:
+        many.stop()
+        assert [each.status for each in many.sent] == [200, 200, 502]
+    assert (pod.loop.sent, many.connections) == (["stop"], 0)
+
+
+@pytest.mark.parametrize(("outcomes", "problem"), TURNS.values(), ids=TURNS)
+def test_it_is_not_blocked_from_some_request_on_when(outcomes: list[Outcome], problem: str) -> None:
+    with (
+        pytest.raises(CheckFailed, match=problem),
+        Pod(outcomes).request().steadily(SITE, cluster=CLUSTER, then_blocked=True),
+    ):
+        pass
+
+
+def test_of_what_passes_as_bytes_the_connection_is_logged_and_not_the_request() -> None:
+    pod = Pod([("200 0 0.01", None, True)] * 2)
+    pod.lines = [log_line(code="0", request="- - -", upstream_local=receipt().remote)]
+    pod.request().never_fails(SITE, cluster=CLUSTER, times=2, logged_code=0)
+    pod.lines = [log_line(code="0", request="- - -", upstream_local=receipt().remote, cluster=PASSTHROUGH)]
+    with pytest.raises(CheckFailed, match=f"envoy: 0, {PASSTHROUGH}.*, expected 0 by"):
+        pod.request().never_fails(SITE, cluster=CLUSTER, times=2, logged_code=0)
