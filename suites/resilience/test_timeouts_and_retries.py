@@ -12,6 +12,9 @@ from egress_conformance.world.world import World
 TIMEOUT_SECONDS = 0.2
 """timeout in the manifest."""
 
+EARLY_SECONDS = 0.01
+"""Envoy's timers count from the time its event loop last looked at the clock: seen up to 3 ms early."""
+
 DELAY, DELAY_SECONDS = "/delay/400ms", 0.4
 
 REFUSED_PORT = 81
@@ -26,7 +29,10 @@ SPREAD = 60
 
 @case("RSL-03", source="VirtualService reference: HTTPRoute.timeout; Envoy response flag UT")
 def test_route_timeout(mesh: Mesh, client: Client, world: World) -> None:
-    """A request that takes longer than its route's timeout MUST be answered 504 by the proxy, then and no later."""
+    """A request that takes longer than its route's timeout MUST be answered 504 by the proxy when that is over.
+
+    The server has received the request and would have answered 200 after twice the timeout.
+    """
     site = world.site()
     request = client.get(site.url(DELAY))
     cluster = f"outbound|80||{site.host}"
@@ -34,7 +40,8 @@ def test_route_timeout(mesh: Mesh, client: Client, world: World) -> None:
         request.reaches(site, cluster=cluster, at_least_seconds=DELAY_SECONDS)
         with mesh.apply("resilience/timeout.yaml", host=site.host):
             seen = request.is_answered(504, flags="UT", body=b"upstream request timeout", upstream=site, arrivals=1)
-            assert all(TIMEOUT_SECONDS <= attempt.curl.seconds < DELAY_SECONDS for attempt in seen.attempts)
+            # Not later either: by then the server would have answered 200.
+            assert all(attempt.curl.seconds >= TIMEOUT_SECONDS - EARLY_SECONDS for attempt in seen.attempts)
             client.get(site.url()).reaches(site, cluster=cluster, at_most_seconds=TIMEOUT_SECONDS)
         request.reaches(site, cluster=cluster, at_least_seconds=DELAY_SECONDS)
 
