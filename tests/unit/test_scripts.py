@@ -215,12 +215,12 @@ def test_test_runs_its_stages_in_order(ready: Project) -> None:
         "mypy ",
         "pytest tests/unit",
         "egress-conformance catalogue --check",
-        "egress-conformance up",
+        "egress-conformance up --wait",
         "pytest tests/cluster",
-        "egress-conformance run",
-        "egress-conformance prove -m article",
+        "egress-conformance run --wait",
+        "egress-conformance prove --wait -m article",
         "python -m tests.broken.matrix 502-becomes-503 endpoint-swapped three-percent-fail",
-        "egress-conformance soak 3 --cases HTTP-* RES-0[145]",
+        "egress-conformance soak 3 --wait --cases HTTP-* RES-0[145]",
     ]
     assert re.search(r"=== unit tests \(at \d+ s\): pytest tests/unit", done.stdout)
     assert [line.split("  ")[0] for line in done.stdout.splitlines()[-13:]] == [
