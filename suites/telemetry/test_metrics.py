@@ -11,7 +11,7 @@ from egress_conformance.traffic.recorder import Recorder
 from egress_conformance.world.world import World
 
 HTTP, TCP = "istio_requests_total", "istio_tcp_connections_closed_total"
-GAUGES = {"remaining_cx", "remaining_pending", "remaining_retries", "remaining_rq"}
+GAUGES = {"remaining_cx", "remaining_cx_pools", "remaining_pending", "remaining_retries", "remaining_rq"}
 
 
 @case(
