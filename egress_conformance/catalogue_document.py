@@ -37,7 +37,7 @@ def render(entries: Sequence[Entry]) -> str:
 
 def _text(expected: object) -> str:
     value = plain(expected)
-    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+    return (", ".join(map(str, value)) or "none") if isinstance(value, list) else str(value)
 
 
 def _row(entry: Entry) -> str:
