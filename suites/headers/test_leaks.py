@@ -119,18 +119,27 @@ def test_quiet_sidecar(mesh: Mesh, client: Client, world: World, patched_client:
         client.get(site.url()).reaches(site, cluster=cluster, received=loud)
 
 
-@case("HDR-07c", source="VirtualService Headers.HeaderOperations.remove")
-def test_removed_by_a_route(mesh: Mesh, client: Client, world: World) -> None:
-    """A route that removes the headers the sidecar adds MUST stop all of them."""
+@case(
+    "HDR-07c",
+    by_version={"1.28": ("x-envoy-attempt-count",), "1.29": ()},
+    source="VirtualService Headers.HeaderOperations.remove; Envoy 1.37 release notes: router-set headers, a regression",
+)
+def test_removed_by_a_route(mesh: Mesh, client: Client, world: World, expected: object) -> None:
+    """A route that removes the headers the sidecar adds MUST stop all of them, before 1.29 less the attempt count.
+
+    Envoy 1.36, which is Istio 1.28's, sets the attempt count of the first try after the route's removals, so that only
+    proxyHeaders.attemptCount stops it there; 1.37 sets it before them again.
+    """
+    assert isinstance(expected, tuple)
     site = world.site()
     request = client.get(site.url())
     cluster = f"outbound|80||{site.host}"
     sent: Headers = dict.fromkeys(REGISTERED, ".+")
-    stopped: Headers = dict.fromkeys((*REGISTERED, *METADATA))
+    stopped: Headers = {**dict.fromkeys((*REGISTERED, *METADATA)), **dict.fromkeys(expected, ".+")}
     with mesh.given("http/registered-host.yaml", host=site.host):
         request.reaches(site, cluster=cluster, received=sent)
         with mesh.apply("headers/remove.yaml", host=site.host):
-            assert added(request.reaches(site, cluster=cluster, received=stopped)) == set()
+            assert added(request.reaches(site, cluster=cluster, received=stopped)) == set(expected)
         request.reaches(site, cluster=cluster, received=sent)
 
 
