@@ -10,7 +10,8 @@ ENTRY = "lifecycle/entry.yaml"
 ENTRIES = 500
 MAX_SECONDS = 15
 """From the last one's admission until it is obeyed. While changes keep coming istiod holds the push back for up to 10 s
-(PILOT_DEBOUNCE_MAX), and they do: its own writing of each entry's status makes 1,500 of 500. 1 to 9 s were measured."""
+(PILOT_DEBOUNCE_MAX); its log told one push for 1,450 changes, presumably as it writes each entry's status itself. 1 to
+9 s were measured."""
 MAX_KIB = 128
 """Memory of the proxy for one entry; a quarter of that was measured."""
 PER_SECOND = 20
