@@ -188,6 +188,11 @@ def parse_log(text: str) -> list[EnvoyLogged]:
     return [entry for line in text.splitlines() if (entry := _parse_log_line(line.strip())) is not None]
 
 
+def other_lines(text: str) -> list[str]:
+    """The lines of a proxy's log that are no access log, or are one that came garbled."""
+    return [line for line in text.splitlines() if line.strip() and _parse_log_line(line.strip()) is None]
+
+
 def _parse_log_line(line: str) -> EnvoyLogged | None:
     match = _LOG.match(line)
     if match is None:

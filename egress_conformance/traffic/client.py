@@ -10,16 +10,17 @@ from urllib.parse import urlsplit
 from egress_conformance.cluster.kube import Kube
 from egress_conformance.errors import PlatformTrouble, Timeout
 from egress_conformance.mesh.proxy import Proxy
-from egress_conformance.traffic.attempt import Attempt
+from egress_conformance.traffic.attempt import Attempt, other_lines
 from egress_conformance.traffic.convergence import AGREEING, Convergence
 from egress_conformance.traffic.expect import Answered, Blocked, Expectation, IsBlocked, Reaches
 from egress_conformance.traffic.many import Many
 from egress_conformance.traffic.pods import CLIENT
-from egress_conformance.traffic.recorder import CheckFailed, Recorder
+from egress_conformance.traffic.recorder import DEADLINE_SECONDS, CheckFailed, Recorder
 from egress_conformance.waiting import wait_for
 from egress_conformance.world.world import Server, Site, World
 
 CURL_SECONDS = 5
+_LINES_SHOWN = 40
 TCP_SECONDS = 2
 _PORTS = {"http": 80, "https": 443}
 _VERSIONS = {"": [], "1.0": ["--http1.0"], "1.1": ["--http1.1"], "2": ["--http2-prior-knowledge"]}
@@ -80,12 +81,16 @@ class Client:
         self.kube.delete({"apiVersion": "v1", "kind": "Pod", "metadata": metadata})
 
     def take_evidence(self) -> None:
-        """Keep the proxy's view of the hosts the case asked for."""
+        """Keep the proxy's view of the hosts the case asked for, and what it logged beside its access log."""
         try:
             view = self.proxy.view(dict.fromkeys(self.recorder.hosts))
+            log = self.kube.logs(self.namespace, self.pod, "istio-proxy", since=DEADLINE_SECONDS + 10)
+            beside = "\n".join(other_lines(log)[-_LINES_SHOWN:])
         except PlatformTrouble as trouble:
-            view = f"not to be had: {trouble}"
+            view, beside = f"not to be had: {trouble}", ""
         self.recorder.evidence["the proxy's view"] = view
+        if beside:
+            self.recorder.evidence["the proxy's log, less its access log"] = beside
 
     def shows(self, what: str, look: Callable[[Proxy], object], expected: object) -> None:
         """Wait until the sidecar's own view of its configuration has it, as a check without requests.

@@ -3,6 +3,7 @@
 import selectors
 import socket
 import threading
+from contextlib import suppress
 from types import TracebackType
 
 
@@ -46,7 +47,9 @@ class Forwarder:
         self._is_cut = True
         for pair in list(self._pairs):
             for end in pair:
-                end.shutdown(socket.SHUT_RDWR)
+                # One that is being closed just now has lost its other end or its descriptor already.
+                with suppress(OSError):
+                    end.shutdown(socket.SHUT_RDWR)
 
     def restore(self) -> None:
         """Forward again."""

@@ -46,7 +46,7 @@ def test_interrupted_when_nobody_reads_any_more(cluster: Found, suite: Path) -> 
         assert cluster.config.text() != before
         assert process.stdout is not None
         process.stdout.close()
-        process.send_signal(signal.SIGHUP)
+        process.send_signal(signal.SIGTERM)
         process.wait(90)
     assert cluster.config.text() == before
     assert cluster.leftovers() == []
