@@ -334,13 +334,25 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         run_report.print_summary()
 
 
-def pytest_unconfigure(config: pytest.Config) -> None:
-    """Put everything back: on success, failure and Ctrl-C; by now no worker is left that could undo it."""
-    run_report = config.stash.get(_REPORT, None)
-    if run_report is not None:
-        # A second Ctrl-C must not stop the putting back half-way.
-        previous = signal.signal(signal.SIGINT, signal.SIG_IGN)
-        try:
-            run_report.finish()
-        finally:
-            signal.signal(signal.SIGINT, previous)
+@pytest.hookimpl(wrapper=True)
+def pytest_unconfigure(config: pytest.Config) -> Generator[None]:
+    """Put everything back: on success, failure and Ctrl-C, and when nobody reads what pytest has to say any more."""
+    try:
+        return (yield)
+    finally:
+        run_report = config.stash.get(_REPORT, None)
+        if run_report is not None:
+            _finish(config, run_report)
+
+
+def _finish(config: pytest.Config, run_report: RunReport) -> None:
+    # A second Ctrl-C must not stop the putting back half-way.
+    previous = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        # By then no worker may be left that could undo it: xdist ends them, unless something went wrong before.
+        workers = getattr(config.pluginmanager.get_plugin("dsession"), "nodemanager", None)
+        if workers is not None:
+            workers.teardown_nodes()
+        run_report.finish()
+    finally:
+        signal.signal(signal.SIGINT, previous)
