@@ -194,3 +194,12 @@ def contrast(one: str, other: str) -> float:
 def test_nothing_but_the_ledger_is_needed(page: Page) -> None:
     assert isinstance(Ledger.model_validate_json(sample().model_dump_json(by_alias=True)), Ledger)
     assert render(Ledger.model_validate_json(sample().model_dump_json(by_alias=True))) == render(sample())
+
+
+def test_a_row_of_a_table_is_told_by_what_is_its_own() -> None:
+    ledger = sample()
+    first = ledger.cases[0].model_copy(update={"id": "POL-12[allow-any-vip-http-tls]", "statement": "It MUST be so."})
+    page = render(ledger.model_copy(update={"cases": [first]}))
+    assert '<code class="id">POL-12</code>' in page
+    assert '<span class="statement">allow any vip http tls' in page
+    assert "<p>It MUST be so.</p>" in page
