@@ -185,9 +185,12 @@ class Worker:
             world: the case's.
             recorder: the case's.
             patch: a manifest laid over the client's own.
-            elsewhere: in a second namespace, which sees none of what is exported to the first alone.
+            elsewhere: in another namespace, which sees none of what is exported to the first alone; one that is
+                patched is alone in it, as istiod may hand the routes of one proxy to others of its namespace.
         """
-        namespace = self.other_namespace if elsewhere else self._namespace
+        namespace = self._namespace
+        if elsewhere:
+            namespace = f"{self._namespace}-{patch.stem}" if patch else self.other_namespace
         return _client(self.kube, self._pods.ready(namespace, patch), world, recorder)
 
     @property

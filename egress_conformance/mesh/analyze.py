@@ -64,11 +64,12 @@ def parse_findings(text: str, errors: str, namespace: str) -> list[Finding]:
         PlatformTrouble: this is no result.
     """
     try:
-        rows = json.loads(text)
+        # What istioctl says beside its result may stand before it.
+        rows, _ = json.JSONDecoder().raw_decode(text[text.index("[") :])
         found = [Finding(row["code"], row["level"], row.get("origin", ""), row["message"]) for row in rows]
     except (ValueError, TypeError, KeyError):
-        said = (errors or text).strip()[-500:]
-        raise PlatformTrouble("istioctl analyze broken", f"it gave no result: {said}") from None
+        said = f"{text.strip()[-500:]!r}, and beside it {errors.strip()[-500:]!r}"
+        raise PlatformTrouble("istioctl analyze broken", f"it gave no result, but {said}") from None
     return sorted(
         (each for each in found if f" {namespace}/" in each.origin), key=lambda each: (each.code, each.origin)
     )
