@@ -31,7 +31,8 @@ def test_nothing_found_is_a_result() -> None:
 
 @pytest.mark.parametrize("text", ["", "Error: no cluster", '{"code": "x"}', '[{"level": "Info"}]'])
 def test_what_is_no_result_is_the_platforms_trouble(text: str) -> None:
-    with pytest.raises(PlatformTrouble, match=r"istioctl analyze broken: it gave no result, but .* beside it .connection refused"):
+    said = r"istioctl analyze broken: it gave no result, but .* beside it .connection refused"
+    with pytest.raises(PlatformTrouble, match=said):
         parse_findings(text, "connection refused\n", "ns")
 
 
