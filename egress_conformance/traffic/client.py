@@ -86,9 +86,14 @@ class Client:
             view = self.proxy.view(dict.fromkeys(self.recorder.hosts))
             log = self.kube.logs(self.namespace, self.pod, "istio-proxy", since=DEADLINE_SECONDS + 10)
             beside = "\n".join(other_lines(log)[-_LINES_SHOWN:])
+            # Tells a line that was lost (write_failed) from one that is not due yet: a connection that is still open.
+            counted = self.proxy.stats("^filesystem[.]|downstream_cx_active$")
         except PlatformTrouble as trouble:
-            view, beside = f"not to be had: {trouble}", ""
+            view, beside, counted = f"not to be had: {trouble}", "", {}
         self.recorder.evidence["the proxy's view"] = view
+        if counted := {name: value for name, value in counted.items() if value}:
+            lines = [f"{name}: {value}" for name, value in counted.items()]
+            self.recorder.evidence["its open connections and access log file"] = "\n".join(lines)
         if beside:
             self.recorder.evidence["the proxy's log, less its access log"] = beside
 
