@@ -47,6 +47,7 @@ class CaseRun:
         self._worker = worker
         self._errors: list[pytest.ExceptionInfo[BaseException]] = []
         self._seconds = 0.0
+        self._began = time.monotonic()
         self._skipped = ""
         self._trouble = ""
 
@@ -96,6 +97,7 @@ class CaseRun:
             stack.callback(self.world.forget)
             self.client = worker.client(self.world, self.recorder)
             before, began = self.rejections(), time.monotonic()
+            self._began = began
             if self.case.subject_is_mode:
                 stack.enter_context(self.recorder.subject_throughout())
             yield
@@ -162,6 +164,7 @@ class CaseRun:
             return
         if not self._errors:
             self._trouble = self._look_for_trouble(call.excinfo.value)
+            self._keep_pushes(call.excinfo.value)
         if call.when == "call" and self.case.subject_is_mode and call.excinfo.errisinstance(AssertionError):
             self.recorder.failed_in_subject = True
         self._errors.append(call.excinfo)
@@ -236,6 +239,16 @@ class CaseRun:
             return wait_for("what broke", lambda: look() or None, seconds=CAUSE_SECONDS, hint="", every=0.2)
         except Timeout:
             return ""
+
+    def _keep_pushes(self, error: BaseException) -> None:
+        """Keep with a failure what istiod sent meanwhile: whether it is istiod or the proxy that did not follow."""
+        if self._worker is None or self.recorder.withheld or not isinstance(error, CheckFailed):
+            return
+        seconds = time.monotonic() - self._began + LOG_SLACK_SECONDS
+        try:
+            self.recorder.evidence["what istiod pushed"] = self._worker.istiod_pushes(seconds)
+        except (PlatformTrouble, Refused) as trouble:
+            self.recorder.evidence["what istiod pushed"] = f"not to be had: {trouble}"
 
     def explain(self) -> str:
         """Why the case did not pass, for the terminal."""

@@ -38,6 +38,8 @@ STILL_BROKEN_SECONDS = 10
 TRACER = "egress-conformance-zipkin"
 """Name of the tracing provider in the suite's Istio profile."""
 
+PUSHES_SHOWN = 60
+"""Lines of istiod's log that are kept with a failure."""
 
 _TRIES = 100
 """Workers that want another mode may come first, each once; somebody who puts the mode back comes every time."""
@@ -278,11 +280,24 @@ class Worker:
             How many were rejected by other workers' proxies, which may run a case that provokes it, and the lines
             of all the others.
         """
+        lines = [line for line in self._istiod_log(seconds) if "ACK ERROR" in line]
+        return of_others(lines, f"egress-{self.info.run}-", self._namespace)
+
+    def istiod_pushes(self, seconds: float) -> str:
+        """What istiod logged of changes it took in, and of what it sent to this worker's proxies.
+
+        Args:
+            seconds: how far back.
+        """
+        lines = self._istiod_log(seconds)
+        return "\n".join([line for line in lines if "Push debounce" in line or self._namespace in line][-PUSHES_SHOWN:])
+
+    def _istiod_log(self, seconds: float) -> list[str]:
         lines: list[str] = []
         for pod in self.kube.find("v1", "Pod", ISTIO_NAMESPACE, self._istiod_label):
             log = self.kube.logs(ISTIO_NAMESPACE, pod["metadata"]["name"], "discovery", since=seconds)
-            lines += [line for line in log.splitlines() if "ACK ERROR" in line]
-        return of_others(lines, f"egress-{self.info.run}-", self._namespace)
+            lines += log.splitlines()
+        return lines
 
     def has_tracer(self) -> bool:
         """Whether the mesh config has the tracing provider of the suite's Istio profile."""

@@ -66,6 +66,7 @@ class FakeWorker(Worker):
         self.tracer = False
         self.says: Callable[[], str] = lambda: ""
         self.rejections = iter(range(0))
+        self.pushes: str | None = "CDS: PUSH for node:client.ns"
         self.events: list[str] = []
 
     def trouble(self) -> str:
@@ -116,6 +117,11 @@ class FakeWorker(Worker):
 
     def istiod_rejections(self) -> int:
         return 3
+
+    def istiod_pushes(self, seconds: float) -> str:
+        if self.pushes is None:
+            raise PlatformTrouble("API server away", "refused")
+        return self.pushes
 
 
 @pytest.fixture(autouse=True)
@@ -243,6 +249,20 @@ def test_after_an_error_nothing_is_taken_at_its_word(error: Exception) -> None:
     assert not worker.is_in_doubt
     phase(CaseRun(CASE, worker), raising(error))
     assert worker.is_in_doubt
+
+
+def test_with_a_failed_check_goes_what_istiod_pushed_meanwhile() -> None:
+    worker = FakeWorker()
+    kept = {}
+    for pushes in (worker.pushes, None):
+        worker.pushes = pushes
+        run = CaseRun(CASE, worker)
+        phase(run, raising(CheckFailed("no answer", "")))
+        kept[pushes] = run.recorder.evidence["what istiod pushed"]
+    assert kept == {
+        "CDS: PUSH for node:client.ns": "CDS: PUSH for node:client.ns",
+        None: "not to be had: API server away: refused",
+    }
 
 
 def test_a_case_that_hung_says_nothing() -> None:
@@ -426,7 +446,7 @@ def test_a_failed_case_is_explained_with_all_there_is() -> None:
     phase(run, raising(CheckFailed("curl: no", "the attempts")))
     assert run.explain() == (
         "TST-01 failed: It MUST be so.\n\ncurl: no\nthe attempts\n\nthe proxy's view:\nhost a.test\n\n"
-        "applied:\n# a.yaml\nkind: X\n\nsource: there"
+        "what istiod pushed:\nCDS: PUSH for node:client.ns\n\napplied:\n# a.yaml\nkind: X\n\nsource: there"
     )
 
 

@@ -247,3 +247,13 @@ def test_whose_configuration_was_rejected() -> None:
     assert of_others(said, "egress-r1-", "egress-r1-gw1") == (1, [said[0], said[1], said[3]])
     assert of_others(said[2:3], "egress-r1-", "egress-r1-gw1") == (1, [])
     assert of_others([], "egress-r1-", "egress-r1-gw1") == (0, [])
+
+
+def test_of_istiod_it_tells_what_went_to_its_own_proxies(worker: Between, monkeypatch: pytest.MonkeyPatch) -> None:
+    log = """info ads Push debounce stable[7] 1 for config ServiceEntry/ns/host: full=true
+info ads CDS: PUSH for node:client.ns resources:20
+info ads CDS: PUSH for node:client.elsewhere resources:20
+info validation something else"""
+    monkeypatch.setattr(worker.kube, "logs", lambda *_, since: log if since == 9 else "")
+    pushes = worker.istiod_pushes(9).splitlines()
+    assert pushes == log.splitlines()[:2]
