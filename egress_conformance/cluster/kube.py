@@ -13,6 +13,7 @@ from kubernetes.client.exceptions import ApiException
 from kubernetes.dynamic.exceptions import DynamicApiError
 from kubernetes.stream import stream
 
+from egress_conformance.cluster.execs import Exec, Shells
 from egress_conformance.errors import PlatformTrouble
 
 Doc = dict[str, Any]
@@ -88,9 +89,11 @@ class Kube:
         self._exec_lock = threading.Lock()
         self._exec_api = kubernetes.config.new_client_from_config(config_file=str(kubeconfig), context=context)
         self._exec_core = kubernetes.client.CoreV1Api(self._exec_api)
+        self._shells = Shells(self._connect)
 
     def close(self) -> None:
         """Close the connections that are kept open between requests."""
+        self._shells.close()
         for api in (self._api, self._exec_api):
             api.rest_client.pool_manager.clear()
 
@@ -168,23 +171,27 @@ class Kube:
     def get(self, api_version: str, kind: str, name: str, namespace: str | None = None) -> Doc | None:
         """One object, or None if it is not there."""
         try:
-            with _api_errors(f"get {kind} {name}"):
-                found = self._resource(api_version, kind).get(
-                    name=name, namespace=namespace, _request_timeout=REQUEST_SECONDS
-                )
+            return self._read(api_version, kind, name=name, namespace=namespace)
         except Refused as refused:
             if refused.status == 404:
                 return None
             raise
-        return cast(Doc, found.to_dict())
 
     def find(self, api_version: str, kind: str, namespace: str | None = None, labels: str | None = None) -> list[Doc]:
         """Objects of one kind, of one namespace or of all."""
-        with _api_errors(f"list {kind}"):
-            found = self._resource(api_version, kind).get(
-                namespace=namespace, label_selector=labels, _request_timeout=REQUEST_SECONDS
-            )
-        return [cast(Doc, item.to_dict()) for item in found.items]
+        found = self._read(api_version, kind, namespace=namespace, labels=labels)
+        # In a list the server leaves out what is the same for all.
+        return [{"apiVersion": api_version, "kind": kind, **item} for item in found["items"]]
+
+    def _read(
+        self, api_version: str, kind: str, *, name: str | None = None, namespace: str | None, labels: str | None = None
+    ) -> Doc:
+        """As plain JSON: the dynamic client's objects take longer to make than the answer takes to come."""
+        with _api_errors(f"find {kind}"):
+            path = self._resource(api_version, kind).path(name, namespace)
+        query: dict[str, str | list[str]] = {"labelSelector": labels} if labels else {}
+        found: Doc = json.loads(self.raw("GET", path, query=query, seconds=REQUEST_SECONDS))
+        return found
 
     def delete(self, doc: Doc) -> None:
         """Delete an object; one that is gone already is no error. Does not wait for finalizers."""
@@ -218,15 +225,28 @@ class Kube:
         path = f"/api/v1/namespaces/{namespace}/pods/{pod}/log"
         return self.raw("GET", path, query=query).decode(errors="replace")
 
-    def exec(self, namespace: str, pod: str, container: str, command: list[str]) -> "Exec":
+    def exec(self, namespace: str, pod: str, container: str, command: list[str], *, bash: bool = False) -> Exec:
         """Start a command in a container, its stdin, stdout and stderr connected.
+
+        Args:
+            namespace: of the pod.
+            pod: its name.
+            container: one of its containers.
+            command: the command and its arguments.
+            bash: the container has one, which may run it and stay for the next command: to start a process by an exec
+                costs some hundred times what it costs a shell.
 
         Raises:
             PlatformTrouble: the pod is gone or the command cannot be started.
         """
+        if bash:
+            return self._shells.run(namespace, pod, container, command)
+        return Exec(self._connect(namespace, pod, container, command), f"{namespace}/{pod}")
+
+    def _connect(self, namespace: str, pod: str, container: str, command: list[str]) -> Any:  # noqa: ANN401
         try:
             with self._exec_lock, _api_errors(f"exec in {namespace}/{pod}"):
-                socket = stream(
+                return stream(
                     self._exec_core.connect_get_namespaced_pod_exec,
                     pod,
                     namespace,
@@ -241,74 +261,24 @@ class Kube:
                 )
         except Refused as refused:
             raise PlatformTrouble("client pod gone", f"exec in {namespace}/{pod}: {refused.message}") from None
-        return Exec(socket, f"{namespace}/{pod}")
 
-    def run(self, namespace: str, pod: str, container: str, command: list[str], seconds: float = 15) -> str:
-        """Run a command in a container and return what it printed.
+    def run(
+        self,
+        namespace: str,
+        pod: str,
+        container: str,
+        command: list[str],
+        seconds: float = 15,
+        *,
+        bash: bool = False,
+    ) -> str:
+        """Run a command in a container and return what it printed; see `exec`.
 
         Raises:
             PlatformTrouble: it could not be run, did not end in time, or ended with an error.
         """
-        with self.exec(namespace, pod, container, command) as process:
+        with self.exec(namespace, pod, container, command, bash=bash) as process:
             return process.output(seconds)
-
-
-class Exec:
-    """A command that runs in a container."""
-
-    def __init__(self, socket: Any, where: str) -> None:  # noqa: ANN401  (the client has no types)
-        self._socket = socket
-        self._where = where
-        self._last_lines: list[str] = []
-
-    def __enter__(self) -> "Exec":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        # close() does nothing once the other side has said goodbye; the TCP connection is still open then.
-        self._socket.sock.shutdown()
-
-    def line(self, seconds: float) -> str | None:
-        """The next line of stdout, or None when the command has ended.
-
-        Raises:
-            PlatformTrouble: no line came in time, or the connection broke.
-        """
-        try:
-            line = str(self._socket.readline_stdout(timeout=seconds) or "")
-        except Exception as error:  # websocket-client raises many kinds
-            raise PlatformTrouble("exec broke off", f"in {self._where}: {error}") from error
-        if line:
-            return line
-        if self._socket.is_open():
-            raise PlatformTrouble("exec silent", f"nothing from {self._where} for {seconds:.0f} s")
-        # readline leaves unread what came together with the goodbye.
-        self._last_lines += str(self._socket.read_stdout(timeout=0) or "").splitlines()
-        return self._last_lines.pop(0) if self._last_lines else None
-
-    def send(self, line: str) -> None:
-        """Write a line to the command's stdin; one that has ended reads no more, and `line` tells of its end."""
-        if not self._socket.is_open():
-            return
-        try:
-            self._socket.write_stdin(line + "\n")
-        except Exception as error:
-            raise PlatformTrouble("exec broke off", f"in {self._where}: {error}") from error
-
-    def output(self, seconds: float) -> str:
-        """Wait for the end of the command and return its stdout."""
-        try:
-            self._socket.run_forever(timeout=seconds)
-            ended = not self._socket.is_open()
-            status = json.loads(self._socket.read_channel(3) or '{"status": "unknown"}')
-            out, errors = str(self._socket.read_stdout() or ""), str(self._socket.read_stderr() or "")
-        except Exception as error:
-            raise PlatformTrouble("exec broke off", f"in {self._where}: {error}") from error
-        if not ended:
-            raise PlatformTrouble("exec silent", f"{self._where}: not done after {seconds:.0f} s")
-        if status.get("status") != "Success":
-            raise PlatformTrouble("exec failed", f"in {self._where}: {status.get('message')} {errors.strip()}")
-        return out
 
 
 def describe(doc: Doc) -> str:

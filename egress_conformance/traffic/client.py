@@ -73,7 +73,7 @@ class Client:
 
     def _admin(self, path: str) -> str:
         command = ["curl", "-sS", "--globoff", "--max-time", "10", f"http://localhost:15000{path}"]
-        return self.kube.run(self.namespace, self.pod, CLIENT, command)
+        return self.kube.run(self.namespace, self.pod, CLIENT, command, bash=True)
 
     def delete(self) -> None:
         """Delete this pod; `clients`, asked for it again, makes it anew."""

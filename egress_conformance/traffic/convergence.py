@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from importlib import resources
 from typing import TYPE_CHECKING
 
-from egress_conformance.cluster.kube import Exec
+from egress_conformance.cluster.execs import Exec
 from egress_conformance.errors import PlatformTrouble, Timeout
 from egress_conformance.mesh.proxy import parse_stats
 from egress_conformance.traffic.attempt import (
@@ -83,7 +83,9 @@ class Convergence:
         prefix = f"n{secrets.token_hex(5)}"
         command = ["bash", "-c", _SCRIPT.read_text(encoding="utf-8"), "attempts", prefix]
         command += [f"{client.recorder.deadline:.0f}", str(_INTERVAL_SECONDS), _STATS, escaped(self._request.stdin)]
-        with client.kube.exec(client.namespace, client.pod, CLIENT, command + self._request.arguments) as loop:
+        with client.kube.exec(
+            client.namespace, client.pod, CLIENT, command + self._request.arguments, bash=True
+        ) as loop:
             if self._watch(loop, mark, prefix):
                 return self._attempts[-self._times :]
         if not self._attempts:

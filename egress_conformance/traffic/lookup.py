@@ -88,7 +88,7 @@ class Lookup:
         command = ["bash", "-c", _SCRIPT.read_text(encoding="utf-8"), "ask", self.transport, str(ANSWER_SECONDS)]
         command.append(base64.b64encode(wire).decode())
         client = self.client
-        said = client.kube.run(client.namespace, client.pod, CLIENT, command)
+        said = client.kube.run(client.namespace, client.pod, CLIENT, command, bash=True)
         try:
             before, answer, after = said.split("\n")[:3]
             return told(base64.b64decode(answer), _counters(before), _counters(after))

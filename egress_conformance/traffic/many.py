@@ -19,7 +19,7 @@ from egress_conformance.traffic.recorder import CheckDraft
 from egress_conformance.waiting import wait_for
 
 if TYPE_CHECKING:
-    from egress_conformance.cluster.kube import Exec
+    from egress_conformance.cluster.execs import Exec
     from egress_conformance.traffic.client import Request
 
 SECONDS = 60
@@ -94,7 +94,7 @@ class Many:
         client.recorder.bursts.append(self._prefix)
         command = ["bash", "-c", _SCRIPT.read_text(encoding="utf-8"), "many", self._prefix, str(self._times)]
         self._loop = client.kube.exec(
-            client.namespace, client.pod, CLIENT, [*command, *self._rate, *self._request.arguments]
+            client.namespace, client.pod, CLIENT, [*command, *self._rate, *self._request.arguments], bash=True
         )
         if self._loop.line(SECONDS) != "started":
             with self._loop:

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from egress_conformance.case import Mode, case
-from egress_conformance.cluster.kube import Doc, Exec, Kube, Refused, describe
+from egress_conformance.cluster.execs import Exec
+from egress_conformance.cluster.kube import Doc, Kube, Refused, describe
 from egress_conformance.traffic.attempt import CurlSaw, Receipt
 from egress_conformance.world.world import Server, Site, World
 
@@ -192,7 +193,7 @@ class FakeKube(Kube):
         assert self.log is not None, "nobody said there would be a log"
         return self.log()
 
-    def exec(self, namespace: str, pod: str, container: str, command: list[str]) -> Exec:
+    def exec(self, namespace: str, pod: str, container: str, command: list[str], *, bash: bool = False) -> Exec:
         assert self.execs is not None, f"nobody said that {command[0]} would be run"
         return self.execs(command)
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from egress_conformance.cluster.kube import Exec
+from egress_conformance.cluster.execs import Exec
 from egress_conformance.errors import PlatformTrouble
 from egress_conformance.traffic.client import Client, Request
 from egress_conformance.traffic.expect import PASSTHROUGH

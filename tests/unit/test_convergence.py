@@ -1,12 +1,9 @@
 """A check watched from here: the loop in the pod, Envoy's log and the servers are played by the test."""
 
-# ruff: noqa: ARG002  (a stand-in takes what the real one takes)
-
 from dataclasses import replace
 
 import pytest
 
-from egress_conformance.cluster.kube import Exec
 from egress_conformance.errors import PlatformTrouble
 from egress_conformance.traffic.attempt import Receipt
 from egress_conformance.traffic.client import CURL_SECONDS, Client
@@ -366,43 +363,3 @@ def test_a_tcp_connection_sends_its_nonce_as_a_line() -> None:
     request = client().tcp(ALPHA.address, 9000)
     assert request.arguments[-1] == f"telnet://{ALPHA.address}:9000"
     assert (request.stdin, request.host, request.blocked) == ("{nonce}\n", ALPHA.address, Blocked.TCP_CLOSED)
-
-
-class Socket:
-    """A websocket as the Kubernetes client leaves it: what came with the goodbye stays unread in its buffer."""
-
-    def __init__(self, *lines: str, with_the_goodbye: str = "", is_open: bool = False) -> None:
-        self.lines = list(lines)
-        self.buffer = with_the_goodbye
-        self.stays_open = is_open
-        self.written: list[str] = []
-
-    def readline_stdout(self, timeout: float) -> str:
-        return self.lines.pop(0) if self.lines else ""
-
-    def is_open(self) -> bool:
-        return bool(self.lines) or self.stays_open
-
-    def read_stdout(self, timeout: float) -> str:
-        said, self.buffer = self.buffer, ""
-        return said
-
-    def write_stdin(self, text: str) -> None:
-        self.written.append(text)
-
-
-def test_what_came_with_the_goodbye_is_heard_line_by_line() -> None:
-    process = Exec(Socket("first", with_the_goodbye="attempt\nspent\n"), "ns/client")
-    assert [process.line(1) for _ in range(4)] == ["first", "attempt", "spent", None]
-
-
-def test_a_command_that_falls_silent_is_the_platforms_trouble() -> None:
-    with pytest.raises(PlatformTrouble, match="exec silent: nothing from ns/client for 15 s"):
-        Exec(Socket(is_open=True), "ns/client").line(15)
-
-
-def test_a_command_that_has_ended_is_told_nothing_more() -> None:
-    open_socket, closed_socket = Socket(is_open=True), Socket()
-    for socket in (open_socket, closed_socket):
-        Exec(socket, "ns/client").send("settle")
-    assert (open_socket.written, closed_socket.written) == (["settle\n"], [])

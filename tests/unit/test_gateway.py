@@ -2,7 +2,8 @@
 
 import pytest
 
-from egress_conformance.cluster.kube import Doc, Exec
+from egress_conformance.cluster.execs import Exec
+from egress_conformance.cluster.kube import Doc
 from egress_conformance.errors import PlatformTrouble
 from egress_conformance.mesh.gateway import LOG_SECONDS, Gateway
 from egress_conformance.worker import Worker
@@ -17,7 +18,8 @@ class GatewayKube(FakeKube):
         self.answers = answers
         self.asked: list[tuple[str, ...]] = []
 
-    def exec(self, namespace: str, pod: str, container: str, command: list[str]) -> Exec:
+    def exec(self, namespace: str, pod: str, container: str, command: list[str], *, bash: bool = False) -> Exec:
+        assert not bash, "not every proxy's image has one"
         self.asked.append((namespace, pod, container, *command))
         agent, request, method, path = command
         assert (agent, request) == ("pilot-agent", "request")

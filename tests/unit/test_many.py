@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from egress_conformance.cluster.kube import Exec
+from egress_conformance.cluster.execs import Exec
 from egress_conformance.errors import PlatformTrouble
 from egress_conformance.report import ledger
 from egress_conformance.traffic.attempt import EnvoyLogged, Receipt, parse_log
