@@ -19,6 +19,7 @@ from egress_conformance.mesh.gateway import Gateway
 from egress_conformance.mesh.mesh import Mesh
 from egress_conformance.mesh.proxy import MODE_SECONDS, Proxy
 from egress_conformance.mesh.scene import Scene
+from egress_conformance.mesh.turns import Turns
 from egress_conformance.platform import SECOND_REVISION, PlatformInfo
 from egress_conformance.report.ledger import DataPlane
 from egress_conformance.traffic.client import Client
@@ -106,6 +107,7 @@ class Worker:
         self._outside = Outside(self.kube, OWN_NAMESPACE, info.world_image)
         self._pods = self._client_pods(info.revision or "default")
         self._scene = Scene()
+        self._turns = Turns(scratch, name)
         self._istiod = self._istiod_states()
         self._ready_seconds = READY_SECONDS
         self.data_plane: DataPlane = self._proxy().data_plane()
@@ -212,11 +214,14 @@ class Worker:
             client.proxy,
             recorder,
             self._scene,
+            self._turns,
         )
 
     def leave_scene(self, *, unless: str) -> None:
         """Take away what rows of a table shared, unless the next case shares it too."""
-        self._scene.leave(self.kube, unless=unless)
+        if self._scene.name not in {"", unless}:
+            with self._turns.removal():
+                self._scene.leave(self.kube)
 
     @contextmanager
     def hold(self, mode: Mode, *, alone: bool) -> Iterator[None]:

@@ -15,6 +15,7 @@ from egress_conformance.mesh.control_plane import ControlPlane
 from egress_conformance.mesh.manifests import dump, fill
 from egress_conformance.mesh.proxy import Proxy
 from egress_conformance.mesh.scene import Scene, destinations
+from egress_conformance.mesh.turns import Turns
 from egress_conformance.traffic.recorder import Recorder
 from egress_conformance.waiting import persist, wait_for
 
@@ -35,6 +36,7 @@ class Mesh:
         proxy: the client's sidecar, which a change of mode must reach.
         recorder: keeps what was applied.
         scene: what rows of a table share.
+        turns: when it may change the mesh.
     """
 
     kube: Kube
@@ -46,6 +48,7 @@ class Mesh:
     proxy: Proxy
     recorder: Recorder
     scene: Scene = field(default_factory=Scene)
+    turns: Turns = field(default_factory=Turns)
 
     @contextmanager
     def apply(self, manifest: str, **values: str) -> Iterator[list[Doc]]:
@@ -86,7 +89,8 @@ class Mesh:
         name = self.case.scene_in_force(withheld=self.recorder.withheld)
         if name and self.scene.name != name:
             docs = self._filled(manifest, values)
-            self.scene.enter(self.kube, name, docs, values, f"# {manifest}\n{dump(docs)}")
+            with self.turns.change():
+                self.scene.enter(self.kube, name, docs, values, f"# {manifest}\n{dump(docs)}")
             wanted = destinations(docs)
             wait_for(
                 f"the proxy to know {manifest}",
@@ -124,9 +128,10 @@ class Mesh:
         self.recorder.applied.append(f"# {manifest}\n{dump(docs)}")
         done: list[Doc] = []
         try:
-            for doc in docs:
-                done.append(doc)
-                self.kube.apply(doc)
+            with self.turns.change():
+                for doc in docs:
+                    done.append(doc)
+                    self.kube.apply(doc)
             yield docs
         except AssertionError:
             # Now, while it is still there; a failed check has taken its evidence already.
@@ -138,8 +143,9 @@ class Mesh:
 
     def _remove(self, docs: list[Doc]) -> None:
         def remove() -> list[str]:
-            for doc in reversed(docs):
-                self.kube.delete(doc)
+            with self.turns.removal():
+                for doc in reversed(docs):
+                    self.kube.delete(doc)
             return [describe(doc) for doc in docs if self._is_there(doc)]
 
         _see_that_nothing_is_left(persist(remove))
@@ -294,8 +300,9 @@ class Mesh:
         self.recorder.applied.append(f"# {manifest}\n{dump(docs)}")
         seen, held = "admitted", False
         try:
-            for doc in docs:
-                self.kube.apply(doc)
+            with self.turns.change():
+                for doc in docs:
+                    self.kube.apply(doc)
         except Refused as refused:
             seen, held = f"refused: {refused.message}", re.search(saying, refused.message) is not None
             # Looked for before it is removed; the last one applied is the one that was refused.

@@ -27,10 +27,8 @@ class Scene:
             self._docs.append(doc)
             kube.apply(doc)
 
-    def leave(self, kube: Kube, *, unless: str) -> None:
-        """Take away what is in place, unless it is the scene that comes next."""
-        if self.name == unless:
-            return
+    def leave(self, kube: Kube) -> None:
+        """Take away what is in place."""
         while self._docs:
             kube.delete(self._docs.pop())
         self.name = ""

@@ -9,7 +9,9 @@ from egress_conformance.mesh.config import MeshConfig
 from egress_conformance.mesh.mesh import Mesh
 from egress_conformance.mesh.proxy import Proxy
 from egress_conformance.mesh.scene import Scene
+from egress_conformance.mesh.turns import Turns
 from egress_conformance.traffic.recorder import Recorder
+from egress_conformance.worker import Worker
 from tests.unit.fakes import FakeKube
 
 ENTRY = """apiVersion: networking.istio.io/v1
@@ -33,6 +35,15 @@ class Knowing(Proxy):
         return {"outbound|80||a.test"}
 
 
+class Leaving(Worker):
+    """A worker of which only the scene is real."""
+
+    def __init__(self, folder: Path) -> None:
+        self.kube: FakeKube = FakeKube()
+        self.scene = self._scene = Scene()
+        self._turns = Turns(folder, "gw0")
+
+
 def row(kube: FakeKube, folder: Path, scene: Scene, *, withheld: bool = False, mode: bool = False) -> Mesh:
     (folder / "entry.yaml").write_text(ENTRY)
     case = Case("TST-01", "x", Mode.ALLOW_ANY, False, (), "t", "It MUST.", subject_is_mode=mode, row="r", scene="s")
@@ -53,13 +64,12 @@ def test_the_first_row_applies_it_and_the_next_finds_it(tmp_path: Path) -> None:
 
 
 def test_it_is_gone_before_a_case_that_does_not_share_it(tmp_path: Path) -> None:
-    kube, scene = FakeKube(), Scene()
-    with row(kube, tmp_path, scene).shared("entry.yaml", host="a.test"):
+    worker = Leaving(tmp_path)
+    with row(worker.kube, tmp_path, worker.scene).shared("entry.yaml", host="a.test"):
         pass
-    scene.leave(kube, unless="s")
-    scene.leave(kube, unless="")
-    scene.leave(kube, unless="")
-    assert kube.did == [APPLIED, GONE]
+    for scene in ("s", "", ""):
+        worker.leave_scene(unless=scene)
+    assert worker.kube.did == [APPLIED, GONE]
 
 
 def test_withheld_it_is_not_applied_unless_the_row_is_about_its_mode(tmp_path: Path) -> None:
