@@ -112,9 +112,10 @@ class CaseRun:
         lines: list[str] = []
         if risen.get(ISTIOD):
             # istiod counts for all proxies, and its log says whose it was.
-            others, lines = self.worker.rejections_of_others(seconds + LOG_SLACK_SECONDS)
+            others, lines = self.worker.rejected(seconds + LOG_SLACK_SECONDS)
             if others and not lines:
                 del risen[ISTIOD]
+                self.recorder.evidence["rejected meanwhile by clients that this case does not use"] = "\n".join(others)
         return "\n".join([f"configuration was rejected while the case ran: {risen}", *lines]) if risen else ""
 
     world: World
@@ -124,7 +125,7 @@ class CaseRun:
         """Configurations rejected so far, by who counted them; they never go back, so compare deltas."""
         return {
             **self.client.proxy.rejections(),
-            ISTIOD: self.worker.istiod_rejections(),
+            ISTIOD: self.worker.rejections(),
         }
 
     def further_client(self, patch: Path | None, *, elsewhere: bool) -> Client:
@@ -246,7 +247,7 @@ class CaseRun:
             return
         seconds = time.monotonic() - self._began + LOG_SLACK_SECONDS
         try:
-            self.recorder.evidence["what istiod pushed"] = self._worker.istiod_pushes(seconds)
+            self.recorder.evidence["what istiod pushed"] = self._worker.pushes(seconds)
         except (PlatformTrouble, Refused) as trouble:
             self.recorder.evidence["what istiod pushed"] = f"not to be had: {trouble}"
 

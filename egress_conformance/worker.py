@@ -1,6 +1,5 @@
 """A worker: one process of the run, with a namespace, a client and a share of the mesh of its own."""
 
-import re
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -16,6 +15,7 @@ from egress_conformance.mesh import install
 from egress_conformance.mesh.analyze import Finding, analyze
 from egress_conformance.mesh.config import ISTIO_NAMESPACE, MeshConfig
 from egress_conformance.mesh.gateway import Gateway
+from egress_conformance.mesh.istiod import Istiod, by_others
 from egress_conformance.mesh.mesh import Mesh
 from egress_conformance.mesh.proxy import MODE_SECONDS, Proxy
 from egress_conformance.mesh.scene import Scene
@@ -27,7 +27,7 @@ from egress_conformance.traffic.pods import ClientPods, Pod
 from egress_conformance.traffic.recorder import Recorder
 from egress_conformance.waiting import wait_for
 from egress_conformance.world.outside import Outside
-from egress_conformance.world.pods import is_ready, pod_state, pod_states, started
+from egress_conformance.world.pods import is_ready, pod_state, started
 from egress_conformance.world.world import World
 
 READY_SECONDS = 120
@@ -38,9 +38,6 @@ STILL_BROKEN_SECONDS = 10
 
 TRACER = "egress-conformance-zipkin"
 """Name of the tracing provider in the suite's Istio profile."""
-
-PUSHES_SHOWN = 60
-"""Lines of istiod's log that are kept with a failure."""
 
 _TRIES = 100
 """Workers that want another mode may come first, each once; somebody who puts the mode back comes every time."""
@@ -106,6 +103,7 @@ class Worker:
         self._lease = ModeLease(self.config, scratch / "mode.lock")
         self._outside = Outside(self.kube, OWN_NAMESPACE, info.world_image)
         self._pods = self._client_pods(info.revision or "default")
+        self.istiod = Istiod(self.kube, info.revision)
         self._scene = Scene()
         self._turns = Turns(scratch, name)
         self._istiod = self._istiod_states()
@@ -153,16 +151,11 @@ class Worker:
         self._ready_seconds, self.is_in_doubt = READY_SECONDS, False
 
     def _istiod_states(self) -> dict[str, str]:
-        return pod_states(self.kube, ISTIO_NAMESPACE, self._istiod_label)
-
-    @property
-    def _istiod_label(self) -> str:
-        """What the pods of this revision's istiod have; those of a second Istio come and go with a case."""
-        return f"app=istiod,istio.io/rev={self.info.revision or 'default'}"
+        return {pod["metadata"]["name"]: pod_state(pod) for pod in self.istiod.pods()}
 
     def _istiod_is_back(self) -> str:
         """What is wrong with istiod, "" if nothing. One that changed must be ready, and the client know of it."""
-        pods = self.kube.find("v1", "Pod", ISTIO_NAMESPACE, self._istiod_label)
+        pods = self.istiod.pods()
         now = {pod["metadata"]["name"]: pod_state(pod) for pod in pods}
         if now == self._istiod:
             return ""
@@ -266,43 +259,26 @@ class Worker:
             raise PlatformTrouble("no istioctl", "the cluster's Istio is somebody else's")
         return analyze(self.info.cluster(), release, self._namespace)
 
-    def istiod_rejections(self) -> int:
-        """Configurations that proxies of this revision rejected, as istiod counts them (`pilot_total_xds_rejects`)."""
-        total = 0
-        for pod in self.kube.find("v1", "Pod", ISTIO_NAMESPACE, self._istiod_label):
-            path = f"/api/v1/namespaces/{ISTIO_NAMESPACE}/pods/{pod['metadata']['name']}:15014/proxy/metrics"
-            lines = self.kube.raw("GET", path).decode().splitlines()
-            total += sum(int(float(line.split()[-1])) for line in lines if line.startswith("pilot_total_xds_rejects{"))
-        return total
+    def rejections(self) -> int:
+        """Configurations that proxies of this revision rejected, as istiod counts them."""
+        return self.istiod.rejections()
 
-    def rejections_of_others(self, seconds: float) -> tuple[int, list[str]]:
-        """What istiod logged of rejected configurations.
+    def rejected(self, seconds: float) -> tuple[list[str], list[str]]:
+        """What istiod logged of rejected configurations: by clients that the case does not use, and all others.
 
         Args:
             seconds: how far back.
-
-        Returns:
-            How many were rejected by other workers' proxies, which may run a case that provokes it, and the lines
-            of all the others.
         """
-        lines = [line for line in self._istiod_log(seconds) if "ACK ERROR" in line]
-        return of_others(lines, f"egress-{self.info.run}-", self._namespace)
+        mine = {f"{pod.name}.{pod.namespace}" for pod in self._pods.in_use()}
+        return by_others(self.istiod.rejected(seconds), f"egress-{self.info.run}-", mine)
 
-    def istiod_pushes(self, seconds: float) -> str:
+    def pushes(self, seconds: float) -> str:
         """What istiod logged of changes it took in, and of what it sent to this worker's proxies.
 
         Args:
             seconds: how far back.
         """
-        lines = self._istiod_log(seconds)
-        return "\n".join([line for line in lines if "Push debounce" in line or self._namespace in line][-PUSHES_SHOWN:])
-
-    def _istiod_log(self, seconds: float) -> list[str]:
-        lines: list[str] = []
-        for pod in self.kube.find("v1", "Pod", ISTIO_NAMESPACE, self._istiod_label):
-            log = self.kube.logs(ISTIO_NAMESPACE, pod["metadata"]["name"], "discovery", since=seconds)
-            lines += log.splitlines()
-        return lines
+        return self.istiod.pushes(seconds, self._namespace)
 
     def has_tracer(self) -> bool:
         """Whether the mesh config has the tracing provider of the suite's Istio profile."""
@@ -336,16 +312,3 @@ class Worker:
 
 def _client(kube: Kube, pod: Pod, world: World, recorder: Recorder) -> Client:
     return Client(kube, pod.namespace, pod.address, world, recorder, pod.name)
-
-
-def of_others(lines: list[str], run: str, mine: str) -> tuple[int, list[str]]:
-    """Part istiod's lines about rejected configuration: how many are of other workers, and which are not.
-
-    Args:
-        lines: each names the proxy as `pod.namespace-number`.
-        run: what the namespaces of all workers begin with.
-        mine: what this worker's begin with; another's may begin with that and a further digit.
-    """
-    ours = re.compile(rf"\.{re.escape(mine)}(-[a-z0-9-]+)?-\d+ ")
-    others = [line for line in lines if f".{run}" in line and not ours.search(line)]
-    return len(others), [line for line in lines if line not in others]

@@ -78,10 +78,13 @@ class ClientPods:
             return "client pod gone: it is being deleted"
         return "" if is_ready(found) else "client pod not ready"
 
+    def in_use(self) -> list[Pod]:
+        """The clients the case asked for."""
+        return [pod for key, pod in self._pods.items() if key in self._in_use]
+
     def problems(self) -> str:
         """What is wrong with any of the clients the case asked for, "" if nothing."""
-        in_use = [pod for key, pod in self._pods.items() if key in self._in_use]
-        return next((problem for pod in in_use if (problem := self.problem(pod))), "")
+        return next((problem for pod in self.in_use() if (problem := self.problem(pod))), "")
 
     def _apply(self, doc: Doc) -> None:
         """Apply a document, with patience for webhooks: istiod is ready some moments before its Service leads to it."""

@@ -65,8 +65,8 @@ class FakeWorker(Worker):
         self.data_plane = DataPlane(kind="envoy", version="1.39.3")
         self.tracer = False
         self.says: Callable[[], str] = lambda: ""
-        self.rejections = iter(range(0))
-        self.pushes: str | None = "CDS: PUSH for node:client.ns"
+        self.counts = iter(range(0))
+        self.pushed: str | None = "CDS: PUSH for node:client.ns"
         self.events: list[str] = []
 
     def trouble(self) -> str:
@@ -110,18 +110,18 @@ class FakeWorker(Worker):
         class Counting(Client):
             @property
             def proxy(self) -> Proxy:
-                stats = f"cluster_manager.cds.update_rejected: {next(worker.rejections, 0)}\n"
+                stats = f"cluster_manager.cds.update_rejected: {next(worker.counts, 0)}\n"
                 return Proxy(lambda _: stats)
 
         return Counting(FakeKube(), "ns", CLIENT, world, recorder)
 
-    def istiod_rejections(self) -> int:
+    def rejections(self) -> int:
         return 3
 
-    def istiod_pushes(self, seconds: float) -> str:
-        if self.pushes is None:
+    def pushes(self, seconds: float) -> str:
+        if self.pushed is None:
             raise PlatformTrouble("API server away", "refused")
-        return self.pushes
+        return self.pushed
 
 
 @pytest.fixture(autouse=True)
@@ -254,8 +254,8 @@ def test_after_an_error_nothing_is_taken_at_its_word(error: Exception) -> None:
 def test_with_a_failed_check_goes_what_istiod_pushed_meanwhile() -> None:
     worker = FakeWorker()
     kept = {}
-    for pushes in (worker.pushes, None):
-        worker.pushes = pushes
+    for pushes in (worker.pushed, None):
+        worker.pushed = pushes
         run = CaseRun(CASE, worker)
         phase(run, raising(CheckFailed("no answer", "")))
         kept[pushes] = run.recorder.evidence["what istiod pushed"]
@@ -393,7 +393,7 @@ def test_a_case_holds_the_mesh_and_leaves_nothing() -> None:
 
 def test_a_rejected_configuration_fails_the_case_even_so_nothing_is_left() -> None:
     worker = FakeWorker()
-    worker.rejections = iter((2, 3))
+    worker.counts = iter((2, 3))
     run = CaseRun(CASE, worker)
     with (
         pytest.raises(
@@ -407,7 +407,7 @@ def test_a_rejected_configuration_fails_the_case_even_so_nothing_is_left() -> No
 
 def test_a_case_may_have_configuration_rejected_on_purpose() -> None:
     worker = FakeWorker()
-    worker.rejections = iter((2, 3))
+    worker.counts = iter((2, 3))
     run = CaseRun(CASE, worker)
     with run.in_place():
         run.recorder.rejects_on_purpose = True
@@ -415,7 +415,7 @@ def test_a_case_may_have_configuration_rejected_on_purpose() -> None:
 
 def test_counters_that_began_anew_are_no_rejection() -> None:
     worker = FakeWorker()
-    worker.rejections = iter((2, 0))
+    worker.counts = iter((2, 0))
     with CaseRun(CASE, worker).in_place():
         pass
 

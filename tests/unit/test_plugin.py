@@ -276,7 +276,7 @@ def test_a_configuration_that_was_rejected_fails_the_case_at_its_end(run: Run, m
     class Rejecting(PlainWorker):
         @contextmanager
         def hold(self, mode: Mode, *, alone: bool) -> Iterator[None]:
-            self.rejections = iter((0, 1))
+            self.counts = iter((0, 1))
             with super().hold(mode, alone=alone):
                 yield
 

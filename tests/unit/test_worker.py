@@ -8,9 +8,10 @@ import pytest
 
 from egress_conformance.cluster.kube import Doc, Refused
 from egress_conformance.errors import PlatformTrouble, Timeout
+from egress_conformance.mesh.istiod import Istiod
 from egress_conformance.mesh.proxy import Proxy
 from egress_conformance.traffic.pods import ClientPods, Pod
-from egress_conformance.worker import READY_SECONDS, STILL_BROKEN_SECONDS, Worker, of_others
+from egress_conformance.worker import READY_SECONDS, STILL_BROKEN_SECONDS, Worker
 from egress_conformance.world.outside import Outside
 from tests.unit.fakes import Clock, FakeKube
 from tests.unit.test_case_run import info
@@ -74,6 +75,7 @@ class Between(Worker):
     def __init__(self, kube: FakeKube) -> None:
         self.info = info()
         self.kube = kube
+        self.istiod = Istiod(kube, "")
         self._namespace = "ns"
         self.outside = self._outside = World()
         self.clients = self._pods = Clients()
@@ -235,25 +237,3 @@ def test_where_istiod_runs_elsewhere_it_is_not_waited_for() -> None:
 def test_a_broken_world_is_trouble(worker: Between) -> None:
     worker.outside.broken_for = 1
     assert worker.trouble() == "world pod restarted: alpha"
-
-
-def test_whose_configuration_was_rejected() -> None:
-    said = [
-        "warn delta ADS:RDS: ACK ERROR client.egress-r1-gw1-7 Internal:mine",
-        "warn delta ADS:RDS: ACK ERROR client.egress-r1-gw1-other-8 Internal:mine, elsewhere",
-        "warn delta ADS:CDS: ACK ERROR client.egress-r1-gw10-7 Internal:another worker's",
-        "warn delta ADS:CDS: ACK ERROR istio-egressgateway-1.istio-system-3 Internal:the gateway's",
-    ]
-    assert of_others(said, "egress-r1-", "egress-r1-gw1") == (1, [said[0], said[1], said[3]])
-    assert of_others(said[2:3], "egress-r1-", "egress-r1-gw1") == (1, [])
-    assert of_others([], "egress-r1-", "egress-r1-gw1") == (0, [])
-
-
-def test_of_istiod_it_tells_what_went_to_its_own_proxies(worker: Between, monkeypatch: pytest.MonkeyPatch) -> None:
-    log = """info ads Push debounce stable[7] 1 for config ServiceEntry/ns/host: full=true
-info ads CDS: PUSH for node:client.ns resources:20
-info ads CDS: PUSH for node:client.elsewhere resources:20
-info validation something else"""
-    monkeypatch.setattr(worker.kube, "logs", lambda *_, since: log if since == 9 else "")
-    pushes = worker.istiod_pushes(9).splitlines()
-    assert pushes == log.splitlines()[:2]

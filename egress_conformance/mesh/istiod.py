@@ -1,0 +1,75 @@
+"""istiod's own word: what it counts and logs of what it sent to proxies."""
+
+from dataclasses import dataclass
+
+from egress_conformance.cluster.kube import Doc, Kube
+from egress_conformance.mesh.config import ISTIO_NAMESPACE
+
+LINES_SHOWN = 60
+"""Lines of its log that are kept with a failure."""
+
+
+@dataclass(frozen=True)
+class Istiod:
+    """istiod of one revision.
+
+    Args:
+        kube: the cluster.
+        revision: revision of Istio, "" for the default one.
+    """
+
+    kube: Kube
+    revision: str
+
+    def pods(self) -> list[Doc]:
+        """Its pods; those of a second Istio come and go with a case and are not among them."""
+        return self.kube.find("v1", "Pod", ISTIO_NAMESPACE, f"app=istiod,istio.io/rev={self.revision or 'default'}")
+
+    def rejections(self) -> int:
+        """Configurations that proxies of this revision rejected so far (`pilot_total_xds_rejects`)."""
+        total = 0
+        for pod in self.pods():
+            path = f"/api/v1/namespaces/{ISTIO_NAMESPACE}/pods/{pod['metadata']['name']}:15014/proxy/metrics"
+            lines = self.kube.raw("GET", path).decode().splitlines()
+            total += sum(int(float(line.split()[-1])) for line in lines if line.startswith("pilot_total_xds_rejects{"))
+        return total
+
+    def rejected(self, seconds: float) -> list[str]:
+        """Lines of its log about rejected configuration; each names the proxy as `pod.namespace-number`.
+
+        Args:
+            seconds: how far back.
+        """
+        return [line for line in self._log(seconds) if "ACK ERROR" in line]
+
+    def pushes(self, seconds: float, namespace: str) -> str:
+        """Lines of its log about changes it took in, and about what it sent to the proxies of a namespace.
+
+        Args:
+            seconds: how far back.
+            namespace: what the namespaces of those proxies begin with.
+        """
+        lines = [line for line in self._log(seconds) if "Push debounce" in line or f".{namespace}" in line]
+        return "\n".join(lines[-LINES_SHOWN:])
+
+    def _log(self, seconds: float) -> list[str]:
+        lines: list[str] = []
+        for pod in self.pods():
+            log = self.kube.logs(ISTIO_NAMESPACE, pod["metadata"]["name"], "discovery", since=seconds)
+            lines += log.splitlines()
+        return lines
+
+
+def by_others(lines: list[str], run: str, mine: set[str]) -> tuple[list[str], list[str]]:
+    """Part lines about rejected configuration: those of clients that the case has nothing to do with, and the others.
+
+    Another worker may run a case that provokes it; a client of this worker that is not in use may have been made for
+    a case with other settings of the proxy.
+
+    Args:
+        lines: each names the proxy as `pod.namespace-number`.
+        run: what the namespaces of all workers begin with.
+        mine: `pod.namespace` of the clients the case uses.
+    """
+    others = [line for line in lines if f".{run}" in line and not any(f" {client}-" in line for client in mine)]
+    return others, [line for line in lines if line not in others]
