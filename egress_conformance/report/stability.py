@@ -52,5 +52,5 @@ def late(ledgers: Sequence[Ledger]) -> dict[str, int]:
     counts: dict[str, int] = defaultdict(int)
     for ledger in ledgers:
         for case in ledger.cases:
-            counts[case.id] += "converged late" in case.observations
+            counts[case.id] += "converged late" in case.measurements
     return {case: count for case, count in sorted(counts.items()) if count}

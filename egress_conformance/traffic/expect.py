@@ -33,6 +33,10 @@ class Expectation(Protocol):
         """Whether the caller's Envoy logs it: not where its log is off, or where it never gets to know what it is."""
         return True
 
+    def interchangeable(self) -> list[set[str]]:
+        """Sets of things any of which may be seen, by chance: clusters, and servers as `ip:port`."""
+        return []
+
 
 def _check(problems: list[str], witness: str, what: str, seen: object, expected: object) -> None:
     if seen != expected:
@@ -193,6 +197,10 @@ class Reaches(Expectation):
         """See `Expectation`."""
         return self.logged
 
+    def interchangeable(self) -> list[set[str]]:
+        """See `Expectation`."""
+        return [set(self.instances), *([{self.cluster, self.or_cluster}] if self.or_cluster else [])]
+
     @property
     def as_bytes(self) -> bool:
         """Whether the sidecar passes it on without looking into it, and so logs connections only."""
@@ -336,6 +344,10 @@ class Answered(Expectation):
 
     def __str__(self) -> str:
         return f"is answered {self.status} by the proxy (flags {self.flags})"
+
+    def interchangeable(self) -> list[set[str]]:
+        """See `Expectation`."""
+        return [set(self.upstream)]
 
     def at_a_glance(self, curl: CurlSaw) -> bool:
         """See `Expectation`."""

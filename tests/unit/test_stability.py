@@ -11,8 +11,8 @@ def ledger(*cases: CaseRecord) -> Ledger:
     return sample().model_copy(update={"cases": list(cases)})
 
 
-def record(name: str, verdict: Verdict, reason: str = "", observations: dict[str, Any] | None = None) -> CaseRecord:
-    changes: dict[str, Any] = {"id": name, "verdict": verdict, "reason": reason, "observations": observations or {}}
+def record(name: str, verdict: Verdict, reason: str = "", measurements: dict[str, Any] | None = None) -> CaseRecord:
+    changes: dict[str, Any] = {"id": name, "verdict": verdict, "reason": reason, "measurements": measurements or {}}
     return sample().cases[0].model_copy(update=changes)
 
 
@@ -40,5 +40,5 @@ def test_a_verdict_that_changes_is_told_with_the_runs_and_why() -> None:
 
 
 def test_late_convergence_is_counted() -> None:
-    slow = record("A-01", Verdict.PASSED, observations={"converged late": ["subject: only after 7.0 s"]})
+    slow = record("A-01", Verdict.PASSED, measurements={"converged late": ["subject: only after 7.0 s"]})
     assert late([ledger(slow), ledger(record("A-01", Verdict.PASSED)), ledger(slow)]) == {"A-01": 2}
