@@ -9,6 +9,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from egress_conformance.content import digest
 from egress_conformance.errors import ExitCode, PlatformTrouble
 from egress_conformance.options import Options
 from egress_conformance.platform import Platform, PlatformInfo
@@ -85,6 +86,7 @@ class RunReport:
             started=self._started.isoformat(timespec="seconds"),
             suite_version=version("istio-egress-conformance"),
             suite_commit=_commit(),
+            suite_content=digest(_HERE.parent),
             environment=Environment(
                 istio=info.istio_version,
                 revision=info.revision or "default",

@@ -199,8 +199,9 @@ def _obstacles(old: Ledger, new: Ledger) -> Iterator[str]:
     """Why two ledgers cannot be compared as a whole."""
     if old.suite_version != new.suite_version:
         yield f"suite {old.suite_version} and suite {new.suite_version}"
-    elif old.suite_commit != new.suite_commit:
-        yield f"the suite at {old.suite_commit[:12] or 'no commit'} and at {new.suite_commit[:12] or 'no commit'}"
+    elif old.suite_content != new.suite_content:
+        commits = [ledger.suite_commit[:12] or "an unknown commit" for ledger in (old, new)]
+        yield f"other cases: the suite at {commits[0]} and at {commits[1]}"
     kinds = [ledger.environment.data_plane.kind for ledger in (old, new)]
     if kinds[0] != kinds[1]:
         yield f"data planes {kinds[0]} and {kinds[1]}"

@@ -115,6 +115,9 @@ class Ledger(Model):
     started: str
     suite_version: str
     suite_commit: str = Field(default="", description="commit of the suite, with -dirty if changed; empty: unknown")
+    suite_content: str = Field(
+        default="", description="SHA-256 of the cases and of what they look with; empty: unknown"
+    )
     environment: Environment
     summary: Summary
     cases: list[CaseRecord]

@@ -196,8 +196,14 @@ def test_a_version_table_of_a_case_is_found_by_itself_and_explained_where_somebo
 
 OBSTACLES = [
     ({"suite_version": "0.2.0"}, "suite 0.1.0 and suite 0.2.0"),
-    ({"suite_commit": "0123456789abcdef"}, "the suite at 958a309a0b1c and at 0123456789ab"),
-    ({"suite_commit": ""}, "the suite at 958a309a0b1c and at no commit"),
+    (
+        {"suite_content": "another", "suite_commit": "0123456789abcdef"},
+        "other cases: the suite at 958a309a0b1c and at 0123456789ab",
+    ),
+    (
+        {"suite_content": "another", "suite_commit": ""},
+        "other cases: the suite at 958a309a0b1c and at an unknown commit",
+    ),
     (
         {"environment": {"data_plane": DataPlane(kind="istio-proxy", version="1.29.1")}},
         "data planes envoy and istio-proxy",
@@ -210,6 +216,10 @@ def test_what_cannot_be_compared_says_why(change: dict[str, Any], why: str) -> N
     found = diff(ledger(), ledger("1.29.1", record(verdict=F), **change))
     assert (found.exit_code, found.not_comparable) == (ExitCode.INCONCLUSIVE, [why])
     assert found.outcome == f"not comparable: {why}"
+
+
+def test_another_commit_with_the_same_cases_is_comparable() -> None:
+    assert diff(ledger(), ledger(suite_commit="0123456789abcdef")).exit_code == ExitCode.PASSED
 
 
 def test_a_run_that_withheld_its_subjects_compares_with_nothing() -> None:

@@ -72,6 +72,8 @@ def hostile(text: str, verdict: Verdict = Verdict.FAILED) -> Ledger:
     return Ledger(
         started=text,
         suite_version=text,
+        suite_commit=text,
+        suite_content=text,
         environment=Environment(
             istio=text,
             revision=text,

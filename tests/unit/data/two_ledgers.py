@@ -64,6 +64,7 @@ def ledger(istio: str = "1.29.1", *cases: CaseRecord, **changes: Any) -> Ledger:
     environment = sample().environment.model_copy(update={"istio": istio, **changes.pop("environment", {})})
     made = {
         "suite_commit": COMMIT,
+        "suite_content": "the cases",
         "environment": environment,
         "cases": [record("ALL-01"), *(cases or [record()])],
         **changes,
