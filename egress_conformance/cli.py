@@ -176,13 +176,14 @@ def catalogue(*, area: str | None, as_json: bool, write: bool, check: bool) -> N
 def _with_ledgers(command: Command) -> Command:
     """Give a command the arguments of all that compare ledgers."""
     file = click.Path(path_type=Path)
-    for decorate in (
+    decorators = (
         click.argument("ledgers", nargs=-1, type=file, metavar="LEDGER..."),
         click.option("--published", multiple=True, metavar="VERSION", help="a ledger in reports/; they come first"),
         click.option("--allow", type=file, metavar="FILE", help="changes your team allows for a while (docs/diff.md)"),
         click.option("--json", "json_file", type=file, metavar="FILE", help="as JSON; - prints it instead of a table"),
         click.option("--html", "html_file", type=file, metavar="FILE", help="as a page"),
-    ):
+    )
+    for decorate in reversed(decorators):
         command = decorate(command)
     return command
 

@@ -139,9 +139,9 @@ def judged(cases: list[CaseDiff], not_comparable: list[str]) -> tuple[ExitCode, 
     unexplained = sum(len(case.unexplained) for case in red)
     explained = sum(len(case.changes) - len(case.unexplained) for case in cases if case.kind in WANT_REASONS)
     counts = Counter(case.kind for case in cases)
-    told = [f"{several(counts[kind], 'case')} {kind}" for kind in Kind if counts[kind]]
+    told = [f"{counts[kind]} {kind}" for kind in Kind if counts[kind]]
     changes = f"{several(unexplained, 'unexplained change')}, {explained} explained" if unexplained or explained else ""
-    outcome = "; ".join(part for part in (changes or "no change", ", ".join(told)) if part)
+    outcome = "; ".join([changes or "no change", *(["cases: " + ", ".join(told)] if told else [])])
     if not_comparable:
         return ExitCode.INCONCLUSIVE, f"not comparable: {'; '.join(not_comparable)}"
     if red:

@@ -1,5 +1,6 @@
 """A diff in the terminal: a table for each kind of change, rows of one table case together."""
 
+from collections.abc import Iterator
 from itertools import groupby
 
 from rich.console import Console
@@ -21,6 +22,7 @@ COLOUR = {
     Kind.NEW: "green",
 }
 _OUTCOME = {ExitCode.PASSED: "bold green", ExitCode.FAILED: "bold red", ExitCode.INCONCLUSIVE: "bold yellow"}
+_TROUBLE = {Verdict.FAILED, Verdict.INCONCLUSIVE}
 _LENGTH = 160
 _ROWS_NAMED = 3
 
@@ -33,7 +35,7 @@ def print_diff(diff: Diff, console: Console) -> None:
         members = list(cases)
         console.print()
         _say(console, f"{kind.capitalize()}: {several(len(members), 'case')}", f"bold {COLOUR[kind]}")
-        console.print(_table(members))
+        _print_cases(members, console)
     if diff.propagation:
         console.print()
         _say(console, "Took effect clearly sooner or later (times differ from run to run; never a reason):", "dim")
@@ -53,21 +55,31 @@ def names(cases: list[CaseDiff]) -> str:
     return f"{first.partition('[')[0]}, {several(len(rows), 'row')}: {', '.join(rows[:_ROWS_NAMED])}{more}"
 
 
-def _table(cases: list[CaseDiff]) -> Table:
+def _print_cases(cases: list[CaseDiff], console: Console) -> None:
+    """A table for a person; where it goes to a file a line for each change, whole for grep."""
     table = Table(box=None, pad_edge=False, show_edge=False)
-    for heading in ("case", "observation", "old", "new", "why"):
-        table.add_column(heading, overflow="fold", header_style="dim")
+    for heading, ratio in (("case", 2), ("observation", 3), ("old", 3), ("new", 3), ("why", 4)):
+        table.add_column(heading, overflow="fold", header_style="dim", ratio=ratio)
     for members in grouped(cases):
-        name = _text(names(members), "bold")
-        case = members[0]
-        for change in case.changes:
-            new = f"{change.new}: {case.reason}" if change.new == Verdict.FAILED else change.new
-            seen = (change.observation, _short(change.old), _short(new))
-            table.add_row(name, *map(_text, seen), _why(case, change))
-            name = Text()
-        if not case.changes:
-            table.add_row(name, Text(), Text(), Text(), _text(_short(case.reason)))
-    return table
+        name = names(members)
+        for row in _rows(members[0]):
+            table.add_row(_text(name, "bold"), *row)
+            if not console.is_terminal:
+                told, was, now, why = row
+                line = f"{names(members)}: {told}: {was} → {now}" if told else names(members)
+                _say(console, f"{line}; {why}" if why else line, "")
+            name = ""
+    if console.is_terminal:
+        console.print(table)
+
+
+def _rows(case: CaseDiff) -> Iterator[tuple[Text, Text, Text, Text]]:
+    """Observation, old, new and why, for each change of a case."""
+    for change in case.changes:
+        new = f"{change.new}: {case.reason}" if change.new in _TROUBLE else change.new
+        yield _text(change.observation), _text(_short(change.old)), _text(_short(new)), _why(case, change)
+    if not case.changes:
+        yield Text(), Text(), Text(), _text(_short(case.reason))
 
 
 def _why(case: CaseDiff, change: Change) -> Text:

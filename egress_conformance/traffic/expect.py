@@ -33,8 +33,8 @@ class Expectation(Protocol):
         """Whether the caller's Envoy logs it: not where its log is off, or where it never gets to know what it is."""
         return True
 
-    def interchangeable(self) -> list[set[str]]:
-        """Sets of things any of which may be seen, by chance: clusters, and servers as `ip:port`."""
+    def interchangeable(self) -> list[list[str]]:
+        """Things any of which may be seen, by chance, set by set: clusters, and servers as `ip:port`."""
         return []
 
 
@@ -197,9 +197,9 @@ class Reaches(Expectation):
         """See `Expectation`."""
         return self.logged
 
-    def interchangeable(self) -> list[set[str]]:
+    def interchangeable(self) -> list[list[str]]:
         """See `Expectation`."""
-        return [set(self.instances), *([{self.cluster, self.or_cluster}] if self.or_cluster else [])]
+        return [list(self.instances), *([[self.cluster, self.or_cluster]] if self.or_cluster else [])]
 
     @property
     def as_bytes(self) -> bool:
@@ -345,9 +345,9 @@ class Answered(Expectation):
     def __str__(self) -> str:
         return f"is answered {self.status} by the proxy (flags {self.flags})"
 
-    def interchangeable(self) -> list[set[str]]:
+    def interchangeable(self) -> list[list[str]]:
         """See `Expectation`."""
-        return [set(self.upstream)]
+        return [sorted(self.upstream)]
 
     def at_a_glance(self, curl: CurlSaw) -> bool:
         """See `Expectation`."""

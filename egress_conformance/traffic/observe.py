@@ -171,7 +171,8 @@ class _Words:
         self._stable = stable
         self._common: dict[str, str] = {}
         for group in expectation.interchangeable():
-            named = sorted({stable.text(value) for value in group})
+            # In their order: hosts are numbered as they are first seen.
+            named = sorted({stable.text(value): None for value in group})
             servers = sorted({name.partition(":")[0] for name in named})
             self._common |= dict.fromkeys(named, " or ".join(named))
             self._common |= dict.fromkeys(servers, " or ".join(servers))

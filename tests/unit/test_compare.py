@@ -65,7 +65,7 @@ def test_one_observation_that_is_another_shuts_the_gate(doctored: Any, observati
     found = diff(ledger(), ledger("1.29.1", record(witnesses=[doctored])))
     assert changes(found) == [(observation, old, new)]
     assert (found.exit_code, found.cases[0].kind) == (ExitCode.FAILED, Kind.CHANGED)
-    assert found.outcome == "1 unexplained change, 0 explained; 1 case changed behaviour"
+    assert found.outcome == "1 unexplained change, 0 explained; cases: 1 changed behaviour"
 
 
 def test_what_a_case_notes_is_an_observation() -> None:
@@ -150,7 +150,7 @@ def test_what_no_version_promises_any_more_is_a_change_that_the_case_explains() 
     explained = found.cases[0].changes[0].explained
     assert explained is not None
     assert (explained.by, explained.source) == ("the case", "source of RSL-01")
-    assert found.outcome == "0 unexplained changes, 1 explained; 1 case changed behaviour"
+    assert found.outcome == "0 unexplained changes, 1 explained; cases: 1 changed behaviour"
 
 
 def test_what_is_promised_since_is_newly_supported_and_the_case_says_why() -> None:
@@ -235,7 +235,7 @@ def test_nor_does_one_that_tried_nothing() -> None:
 def test_an_inconclusive_case_is_named_and_does_not_hide_a_regression() -> None:
     old = ledger("1.29.1", record(), record("POL-01"))
     found = diff(old, ledger("1.29.1", record(verdict=I), record("POL-01")))
-    assert found.outcome == "not comparable: RSL-01 inconclusive; no change; 1 case inconclusive"
+    assert found.outcome == "not comparable: RSL-01 inconclusive; no change; cases: 1 inconclusive"
     assert diff(old, ledger("1.29.1", record(verdict=I), record("POL-01", F))).exit_code == ExitCode.FAILED
 
 

@@ -1,14 +1,19 @@
 """`egress-conformance diff` and `matrix`: files in, exit code, table, JSON and page out."""
 
+import io
 import json
 import re
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
+from rich.console import Console
 
 from egress_conformance import cli
 from egress_conformance.errors import ExitCode, UserError
+from egress_conformance.report.compare import compare
+from egress_conformance.report.diff_terminal import print_diff
+from egress_conformance.report.explain import Explanations
 from egress_conformance.report.ledger import Ledger, Verdict
 from tests.unit.data.two_ledgers import ledger, reaches, record
 
@@ -63,8 +68,8 @@ def test_two_runs_of_one_version_open_the_gate(old: str, files: Files) -> None:
 def test_a_ledger_doctored_in_one_observation_shuts_it(old: str, doctored: str) -> None:
     done = invoke("diff", old, doctored)
     assert done.exit_code == ExitCode.FAILED
-    assert re.search(r"^RSL-01 +envoy\.flags +- +UH +unexplained$", done.output, re.MULTILINE)
-    assert done.output.strip().endswith("1 unexplained change, 0 explained; 1 case changed behaviour")
+    assert "RSL-01: envoy.flags: - → UH; unexplained\n" in done.output
+    assert done.output.strip().endswith("1 unexplained change, 0 explained; cases: 1 changed behaviour")
 
 
 def test_what_a_team_allows_opens_it_for_a_while(old: str, doctored: str, files: Files) -> None:
@@ -178,5 +183,12 @@ def test_rows_of_a_table_are_told_together(files: Files) -> None:
     old = files.put("old.json", ledger("1.29.1", *map(record, names)))
     changed = (record(name, witnesses=[reaches(flags="UH")]) for name in names)
     done = invoke("diff", old, files.put("new.json", ledger("1.29.1", *changed)))
-    assert "POL-12, 5 rows: row-0, row-1, row-2, and 2 more" in re.sub(r"\s+", " ", done.output)
+    assert "POL-12, 5 rows: row-0, row-1, row-2, and 2 more: envoy.flags: - → UH; unexplained\n" in done.output
     assert done.output.count("envoy.flags") == 1
+
+
+def test_for_a_person_it_is_a_table() -> None:
+    old, new = ledger("1.29.1"), ledger("1.29.1", record(witnesses=[reaches(flags="UH")]))
+    out = io.StringIO()
+    print_diff(compare(old, new, Explanations()), Console(file=out, force_terminal=True, width=100, color_system=None))
+    assert re.search(r"^RSL-01 +envoy\.flags +- +UH +unexplained *$", out.getvalue(), re.MULTILINE)
