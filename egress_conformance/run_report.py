@@ -55,6 +55,8 @@ class RunReport:
         self._console = console
         self._started = datetime.datetime.now(datetime.UTC)
         self._clock = time.monotonic()
+        # Now: a file that is edited while the cases run is none of theirs any more.
+        self._content = digest(_HERE.parent)
         self._platform: Platform | None = None
         self._info: PlatformInfo | None = None
         self._records: dict[str, CaseRecord] = {}
@@ -86,7 +88,7 @@ class RunReport:
             started=self._started.isoformat(timespec="seconds"),
             suite_version=version("istio-egress-conformance"),
             suite_commit=_commit(),
-            suite_content=digest(_HERE.parent),
+            suite_content=self._content,
             environment=Environment(
                 istio=info.istio_version,
                 revision=info.revision or "default",

@@ -169,6 +169,7 @@ class _Words:
 
     def __init__(self, stable: Stable, expectation: Expectation) -> None:
         self._stable = stable
+        self._telling = _TELLING.difference(expectation.chance())
         self._common: dict[str, str] = {}
         for group in expectation.interchangeable():
             # In their order: hosts are numbered as they are first seen.
@@ -193,6 +194,6 @@ class _Words:
         found = {}
         for name in sorted(kept):
             values = [joined(message).get(name.lower(), NOTHING) for message in held]
-            telling = name.lower() in _TELLING
+            telling = name.lower() in self._telling
             found[name] = self.all(each if telling or each == NOTHING else VARIES for each in values)
         return found

@@ -114,6 +114,13 @@ def test_and_of_the_servers_that_were_asked_in_vain() -> None:
     assert seen[0].envoy == seen[1].envoy
 
 
+def test_and_how_many_tries_it_took_where_the_case_says_so() -> None:
+    tries = [attempt(received={"headers": [["x-envoy-attempt-count", count]]}) for count in ("1", "2")]
+    chance = reaches(ALPHA, by_chance=("x-envoy-attempt-count",))
+    assert observed(tries[0], expectation=chance) == observed(*tries, expectation=chance)
+    assert observed(tries[0]) != observed(*tries)
+
+
 @pytest.mark.parametrize("exit_code", [52, 55, 56, 0])
 def test_a_connection_closed_without_an_answer_is_one_outcome(exit_code: int) -> None:
     seen = observed(blocked(exit_code), expectation=IsBlocked(Blocked.RESET))
