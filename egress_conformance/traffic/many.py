@@ -161,6 +161,10 @@ class Many:
             for nonce, found in list(problems.items())[:_SHOWN]
         ]
         outcomes = {outcome(sent.exit_code, sent.status) for sent in self.sent}
+        # The one that was under way when the burst was stopped is logged or not, as it comes.
+        nonces = {sent.nonce for sent in self.sent}
+        log = [entry for entry in log if self._expectation.as_bytes or nonce_of(entry.path) in nonces]
+        receipts = [receipt for receipt in receipts if receipt.nonce in nonces]
         observed = observe_many(
             self._request.description,
             self._expectation,
