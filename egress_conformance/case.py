@@ -9,7 +9,7 @@ from typing import TypeVar
 
 import pytest
 
-from egress_conformance.versions import Version
+from egress_conformance.versions import in_force, in_range
 
 Function = TypeVar("Function", bound=Callable[..., None])
 
@@ -102,10 +102,9 @@ class Case:
 
     def out_of_range(self, istio: str) -> str:
         """Why the case says nothing of a version of Istio; "" if it does."""
-        version = Version.of(istio)
-        if self.since and not version >= Version.of(self.since):
+        if not in_range(istio, self.since, ""):
             return f"promised since Istio {self.since}; this is {istio}"
-        if self.until and not version.within(self.until):
+        if not in_range(istio, "", self.until):
             return f"promised until Istio {self.until}; this is {istio}"
         return ""
 
@@ -115,11 +114,24 @@ class Case:
         Raises:
             KeyError: the table begins with a later version.
         """
-        version = Version.of(istio)
-        firsts = [first for first in self.by_version if version >= Version.of(first)]
-        if not firsts:
-            raise KeyError(f"{self.id} says nothing of Istio {istio}: its table begins later")
-        return self.by_version[max(firsts, key=Version.of)]
+        try:
+            return in_force(self.by_version, istio)
+        except KeyError:
+            raise KeyError(f"{self.id} says nothing of Istio {istio}: its table begins later") from None
+
+    @property
+    def table(self) -> dict[str, object]:
+        """`by_version` as JSON has it."""
+        return {first: plain(value) for first, value in self.by_version.items()}
+
+
+def plain(value: object) -> object:
+    """A value of a table as JSON has it: sets as sorted lists, so that it reads the same each time."""
+    if isinstance(value, set | frozenset):
+        return sorted(value)
+    if isinstance(value, tuple | list):
+        return [plain(each) for each in value]
+    return {key: plain(each) for key, each in value.items()} if isinstance(value, dict) else value
 
 
 @dataclass(frozen=True)

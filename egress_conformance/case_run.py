@@ -16,6 +16,7 @@ from egress_conformance.errors import PlatformTrouble, Timeout
 from egress_conformance.mesh.mesh import Mesh
 from egress_conformance.report.ledger import CaseRecord, DataPlane, Verdict
 from egress_conformance.traffic.client import Client
+from egress_conformance.traffic.pods import CLIENT
 from egress_conformance.traffic.recorder import CheckFailed, Recorder
 from egress_conformance.waiting import wait_for
 from egress_conformance.worker import Worker
@@ -96,6 +97,8 @@ class CaseRun:
             self.world = worker.world(self.case.id)
             stack.callback(self.world.forget)
             self.client = worker.client(self.world, self.recorder)
+            self.recorder.stable.names |= {server.address: server.name for server in self.world.servers.values()}
+            self.recorder.stable.names[self.client.address] = CLIENT
             before, began = self.rejections(), time.monotonic()
             self._began = began
             if self.case.subject_is_mode:
@@ -279,7 +282,11 @@ class CaseRun:
             proof=self._proof,
             seconds=round(self._seconds, 3),
             propagation_ms=self.recorder.propagation_ms if verdict == Verdict.PASSED else None,
-            observations=self._observations(),
+            observations=self.recorder.stable.value(self._observations()),
+            measurements=self.recorder.measurements,
+            since=self.case.since,
+            until=self.case.until,
+            by_version=self.case.table,
             witnesses=self.recorder.final_checks(),
             applied=self.recorder.applied,
             evidence=self.recorder.evidence,

@@ -38,21 +38,12 @@ class Entry:
             "requires": [need.name.lower() for need in self.case.requires],
             "since": self.case.since,
             "until": self.case.until,
-            "by_version": {first: plain(value) for first, value in self.case.by_version.items()},
+            "by_version": self.case.table,
             "controls": self.controls,
             "article": self.article,
             "source": self.case.source,
             "rows": self.rows,
         }
-
-
-def plain(value: object) -> object:
-    """A value of a table as JSON has it: sets as sorted lists, so that it reads the same each time."""
-    if isinstance(value, set | frozenset):
-        return sorted(value)
-    if isinstance(value, tuple | list):
-        return [plain(each) for each in value]
-    return {key: plain(each) for key, each in value.items()} if isinstance(value, dict) else value
 
 
 class _Collector:

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from itertools import groupby
 
-from egress_conformance.catalogue import Entry, plain
+from egress_conformance.case import plain
+from egress_conformance.catalogue import Entry
 from egress_conformance.report.words import several
 
 _HEAD = """\

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from egress_conformance import catalogue as catalogue_of
-from egress_conformance import catalogue_document, ours
+from egress_conformance import catalogue_document, gate, ours
 from egress_conformance import soak as soak_of
 from egress_conformance.cluster import doctor as doctor_of
 from egress_conformance.errors import ExitCode, PlatformTrouble, UserError
@@ -171,6 +171,41 @@ def catalogue(*, area: str | None, as_json: bool, write: bool, check: bool) -> N
     for entry in entries:
         table.add_row(entry.case.id, entry.area, entry.case.statement)
     Console().print(table)
+
+
+def _with_ledgers(command: Command) -> Command:
+    """Give a command the arguments of all that compare ledgers."""
+    file = click.Path(path_type=Path)
+    decorators = (
+        click.argument("ledgers", nargs=-1, type=file, metavar="LEDGER..."),
+        click.option("--published", multiple=True, metavar="VERSION", help="a ledger in reports/; they come first"),
+        click.option("--allow", type=file, metavar="FILE", help="changes your team allows for a while (docs/diff.md)"),
+        click.option("--json", "json_file", type=file, metavar="FILE", help="as JSON; - prints it instead of a table"),
+        click.option("--html", "html_file", type=file, metavar="FILE", help="as a page"),
+    )
+    for decorate in reversed(decorators):
+        command = decorate(command)
+    return command
+
+
+@cli.command()
+@_with_ledgers
+def diff(ledgers: tuple[Path, ...], published: tuple[str, ...], **files: Path | None) -> None:
+    """Say what changes from an OLD ledger to a NEW one, and whether anybody explains it.
+
+    Ends with 0 if nothing changed or all of it is explained, 1 on a regression or an unexplained change, 2 if the two
+    cannot be compared, 3 if something is wrong with what was named.
+    """
+    paths = gate.found(published, ledgers, ROOT)
+    sys.exit(gate.diff(paths, files["allow"], files["json_file"], files["html_file"], Console()))
+
+
+@cli.command()
+@_with_ledgers
+def matrix(ledgers: tuple[Path, ...], published: tuple[str, ...], **files: Path | None) -> None:
+    """Lay any number of ledgers side by side: case by version."""
+    paths = gate.found(published, ledgers, ROOT)
+    gate.side_by_side(paths, files["allow"], files["json_file"], files["html_file"], Console())
 
 
 def main() -> None:

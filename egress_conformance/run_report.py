@@ -9,6 +9,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from egress_conformance.content import digest
 from egress_conformance.errors import ExitCode, PlatformTrouble
 from egress_conformance.options import Options
 from egress_conformance.platform import Platform, PlatformInfo
@@ -54,6 +55,8 @@ class RunReport:
         self._console = console
         self._started = datetime.datetime.now(datetime.UTC)
         self._clock = time.monotonic()
+        # Now: a file that is edited while the cases run is none of theirs any more.
+        self._content = digest(_HERE.parent)
         self._platform: Platform | None = None
         self._info: PlatformInfo | None = None
         self._records: dict[str, CaseRecord] = {}
@@ -85,6 +88,7 @@ class RunReport:
             started=self._started.isoformat(timespec="seconds"),
             suite_version=version("istio-egress-conformance"),
             suite_commit=_commit(),
+            suite_content=self._content,
             environment=Environment(
                 istio=info.istio_version,
                 revision=info.revision or "default",

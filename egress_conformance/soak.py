@@ -1,4 +1,4 @@
-"""The suite many times over: does a verdict ever change?"""
+"""The suite many times over: does a verdict ever change, or what was observed?"""
 
 import re
 import subprocess
@@ -12,7 +12,7 @@ from rich.console import Console
 from egress_conformance.errors import ExitCode, PlatformTrouble
 from egress_conformance.report import headline
 from egress_conformance.report.ledger import Ledger
-from egress_conformance.report.stability import changed, late
+from egress_conformance.report.stability import changed, late, unsteady
 from egress_conformance.report.words import several
 
 
@@ -29,7 +29,7 @@ def load(processes: int) -> Iterator[None]:
 
 
 def soak(times: int, busy: int, arguments: Sequence[str], root: Path, console: Console) -> ExitCode:
-    """Run the suite several times and say which verdicts changed.
+    """Run the suite several times and say which verdicts and observations changed.
 
     Args:
         times: how often.
@@ -39,7 +39,7 @@ def soak(times: int, busy: int, arguments: Sequence[str], root: Path, console: C
         console: where it is told.
 
     Returns:
-        PASSED if no verdict ever changed and every run ended alike with 0; FAILED if one changed.
+        PASSED if nothing ever changed and every run ended alike with 0; FAILED if a verdict or an observation did.
 
     Raises:
         PlatformTrouble: a run wrote no report.
@@ -55,11 +55,17 @@ def soak(times: int, busy: int, arguments: Sequence[str], root: Path, console: C
     flaky = changed(ledgers)
     for case in flaky:
         console.print("\n".join(case.lines()), highlight=False, markup=False)
+    chance = unsteady(ledgers)
+    for line in chance:
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
     slow = late(ledgers)
     if slow:
         console.print("converged late: " + ", ".join(f"{case} {several(n, 'time')}" for case, n in slow.items()))
-    console.print(f"{several(len(flaky), 'verdict')} changed in {several(times, 'run')}", highlight=False)
-    return ExitCode.FAILED if flaky else ExitCode(max(codes))
+    told = (
+        f"{several(len(flaky), 'verdict')} and {several(len(chance), 'observation')} changed in {several(times, 'run')}"
+    )
+    console.print(told, highlight=False)
+    return ExitCode.FAILED if flaky or chance else ExitCode(max(codes))
 
 
 def run_suite(arguments: Sequence[str], root: Path) -> tuple[int, Ledger]:

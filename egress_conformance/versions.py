@@ -1,7 +1,11 @@
 """Versions of Istio, as far as they can be compared: the numbers that `1.31-20260827` or `1.28.2-debug` begin with."""
 
 import re
+from collections.abc import Mapping
 from functools import total_ordering
+from typing import TypeVar
+
+Expected = TypeVar("Expected")
 
 
 @total_ordering
@@ -43,3 +47,26 @@ class Version:
 
     def __repr__(self) -> str:
         return ".".join(str(number) for number in self.numbers)
+
+
+def in_force(table: Mapping[str, Expected], istio: str) -> Expected:
+    """What a table by first version says of a version.
+
+    Args:
+        table: e.g. what is expected, by the first version of Istio that does so.
+        istio: the version.
+
+    Raises:
+        KeyError: the table begins with a later one.
+    """
+    version = Version.of(istio)
+    firsts = [first for first in table if version >= Version.of(first)]
+    if not firsts:
+        raise KeyError(istio)
+    return table[max(firsts, key=Version.of)]
+
+
+def in_range(istio: str, since: str, until: str) -> bool:
+    """Whether a version lies in a range; "" is no bound."""
+    version = Version.of(istio)
+    return (not since or version >= Version.of(since)) and (not until or version.within(until))

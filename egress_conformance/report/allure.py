@@ -81,7 +81,7 @@ def _result(ledger: Ledger, case: CaseRecord, writer: AllureFileLogger) -> TestR
         parameters=[Parameter(name=name, value=shown(text)) for name, text in parameters.items()]
         + [
             Parameter(name=shown(name), value=shown(value(observed)), excluded=True)
-            for name, observed in case.observations.items()
+            for name, observed in [*case.observations.items(), *case.measurements.items()]
         ],
         steps=[_check(check) for check in case.witnesses],
         attachments=_attachments(case, writer),

@@ -1,15 +1,9 @@
 """report.html: the ledger as one page that needs no network, no JavaScript and no other file."""
 
-import base64
-import hashlib
 import re
-from importlib.resources import files
 from pathlib import Path
 
-import jinja2
-from markupsafe import Markup
-
-from egress_conformance.report import tally, words
+from egress_conformance.report import page, tally
 from egress_conformance.report.ledger import Attempt, CaseRecord, Ledger
 from egress_conformance.report.plot import propagation_plot
 
@@ -26,32 +20,12 @@ def write_html(ledger: Ledger, path: Path) -> None:
 
 def render(ledger: Ledger) -> str:
     """The page as text."""
-    templates = files("egress_conformance.report") / "templates"
-    style, script = ((templates / name).read_text(encoding="utf-8") for name in ("report.css", "report.js"))
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("egress_conformance.report"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        finalize=_finalize,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {
-        "milliseconds": words.milliseconds,
-        "duration": words.duration,
-        "utc": words.utc,
-        "value": words.value,
-        "reason": words.reason,
-        "anchor": anchor,
-        "dump": dump,
-    }
-    environment.globals |= {"several": words.several, "problems_of": problems_of}
-    return environment.get_template("report.html.j2").render(
+    return page.render(
+        "report.html.j2",
+        script="report.js",
         ledger=ledger,
         subject=tally.subject(ledger),
         outcome=tally.outcome(ledger),
-        # A number stays on the line of what it counts.
-        unbroken=re.sub(r"(\d) ", "\\1\N{NO-BREAK SPACE}", tally.outcome(ledger)),
         exit_code=tally.exit_code(ledger),
         counted=tally.counted(ledger.cases),
         emulated=tally.emulated(ledger.cases),
@@ -59,21 +33,10 @@ def render(ledger: Ledger) -> str:
         areas=sorted({case.area for case in ledger.cases}),
         plot=propagation_plot(ledger.cases),
         witnesses=WITNESSES,
-        # Ours, from the package; the browser runs nothing that does not have these hashes.
-        style=Markup(style),  # noqa: S704
-        script=Markup(script),  # noqa: S704
-        style_hash=_csp_hash(style),
-        script_hash=_csp_hash(script),
+        anchor=anchor,
+        dump=dump,
+        problems_of=problems_of,
     )
-
-
-def _finalize(expression: object) -> object:
-    """Applied to whatever the template puts out, before it is escaped."""
-    return words.shown(expression) if type(expression) is str else expression
-
-
-def _csp_hash(text: str) -> str:
-    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode("utf-8")).digest()).decode("ascii")
 
 
 def anchor(case: CaseRecord) -> str:

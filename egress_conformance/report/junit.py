@@ -65,6 +65,7 @@ def _case(case: CaseRecord) -> ET.Element:
     if case.propagation_ms is not None:
         facts["propagation_ms"] = f"{case.propagation_ms:.1f}"
     facts |= {f"observation {name}": value(observed) for name, observed in case.observations.items()}
+    facts |= {f"measurement {name}": value(measured) for name, measured in case.measurements.items()}
     element.append(_properties(facts))
     if outcome := _OUTCOME.get(case.verdict):
         told = ET.SubElement(element, outcome, message=reason(case.reason).gist)

@@ -7,9 +7,12 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
-SCHEMA = "istio-egress-conformance/ledger/v1"
+from egress_conformance.report.model import Model
+from egress_conformance.report.observed import Observed
+
+SCHEMA = "istio-egress-conformance/ledger/v2"
 
 
 class Verdict(StrEnum):
@@ -21,18 +24,14 @@ class Verdict(StrEnum):
     INCONCLUSIVE = "inconclusive"
 
 
-class _Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class DataPlane(_Model):
+class DataPlane(Model):
     """The proxy that was found running."""
 
     kind: Literal["istio-proxy", "envoy", "unknown"]
     version: str
 
 
-class Environment(_Model):
+class Environment(Model):
     """What the run ran on."""
 
     istio: str
@@ -46,7 +45,7 @@ class Environment(_Model):
     escaped_packets: int | None = Field(description="packets that left the cluster; null: nobody counted")
 
 
-class Summary(_Model):
+class Summary(Model):
     """Counts of verdicts; emulated cases are counted apart and in none of the four."""
 
     passed: int
@@ -57,7 +56,7 @@ class Summary(_Model):
     seconds: float
 
 
-class Attempt(_Model):
+class Attempt(Model):
     """One request, and what the three witnesses saw of it."""
 
     curl: str = Field(description="what curl saw, in one line")
@@ -67,7 +66,7 @@ class Attempt(_Model):
     problems: list[str] = Field(description="what does not agree with the expectation, by witness")
 
 
-class Check(_Model):
+class Check(Model):
     """One expectation of a case: a control or the subject."""
 
     role: Literal["control before", "subject", "control after", "check"]
@@ -77,9 +76,10 @@ class Check(_Model):
     convergence_ms: float | None
     attempts: list[Attempt] = Field(description="the last attempts, those that were judged")
     envoy_counted: dict[str, int] = Field(description="Envoy counters that moved during the check, by delta")
+    observed: Observed = Field(default=Observed(), description="what the judged attempts saw, the same in each run")
 
 
-class CaseRecord(_Model):
+class CaseRecord(Model):
     """One case of one run."""
 
     id: str
@@ -95,13 +95,19 @@ class CaseRecord(_Model):
     )
     seconds: float
     propagation_ms: float | None = Field(description="from the API server's answer to the first agreeing attempt")
-    observations: dict[str, Any]
+    observations: dict[str, Any] = Field(description="what the case noted beside its checks, the same in each run")
+    measurements: dict[str, Any] = Field(default={}, description="what it measured, which differs from run to run")
+    since: str = Field(default="", description="the first version of Istio that promises it; empty: all")
+    until: str = Field(default="", description="the last version that does; empty: all")
+    by_version: dict[str, Any] = Field(
+        default={}, description="what is expected, by the first version of Istio that does so"
+    )
     witnesses: list[Check]
     applied: list[str] = Field(description="the YAML the case applied, as it was sent")
     evidence: dict[str, str] = Field(description="longer dumps by name, on failure")
 
 
-class Ledger(_Model):
+class Ledger(Model):
     """The report of one run."""
 
     # `schema` is what users read in the JSON; the attribute has another name as pydantic uses that one.
@@ -109,6 +115,9 @@ class Ledger(_Model):
     started: str
     suite_version: str
     suite_commit: str = Field(default="", description="commit of the suite, with -dirty if changed; empty: unknown")
+    suite_content: str = Field(
+        default="", description="SHA-256 of the cases and of what they look with; empty: unknown"
+    )
     environment: Environment
     summary: Summary
     cases: list[CaseRecord]

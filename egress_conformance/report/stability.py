@@ -4,6 +4,9 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from egress_conformance.report.compare import compare
+from egress_conformance.report.diff import Kind
+from egress_conformance.report.explain import Explanations
 from egress_conformance.report.ledger import Ledger, Verdict
 from egress_conformance.report.words import reason
 
@@ -47,10 +50,24 @@ def changed(ledgers: Sequence[Ledger]) -> list[Changed]:
     return [Changed(case, dict(verdicts[case]), reasons[case]) for case in ids if len(verdicts[case]) > 1]
 
 
+def unsteady(ledgers: Sequence[Ledger]) -> list[str]:
+    """Observations with chance in them: what a diff of the first run with the others finds in cases that passed.
+
+    Returns:
+        A line for each: the case, the observation, what was seen instead of what, and the first run that saw it.
+    """
+    found: dict[tuple[str, str, str, str], int] = {}
+    for number, ledger in enumerate(ledgers[1:], start=2):
+        for case in compare(ledgers[0], ledger, Explanations()).of_kind(Kind.CHANGED):
+            for change in case.changes:
+                found.setdefault((case.id, change.observation, change.old, change.new), number)
+    return [f"{case}: {name}: {old} → {new} (run {run})" for (case, name, old, new), run in sorted(found.items())]
+
+
 def late(ledgers: Sequence[Ledger]) -> dict[str, int]:
     """How often each case said that it converged late; cases that never did are left out."""
     counts: dict[str, int] = defaultdict(int)
     for ledger in ledgers:
         for case in ledger.cases:
-            counts[case.id] += "converged late" in case.observations
+            counts[case.id] += "converged late" in case.measurements
     return {case: count for case, count in sorted(counts.items()) if count}

@@ -33,6 +33,14 @@ class Expectation(Protocol):
         """Whether the caller's Envoy logs it: not where its log is off, or where it never gets to know what it is."""
         return True
 
+    def interchangeable(self) -> list[list[str]]:
+        """Things any of which may be seen, by chance, set by set: clusters, and servers as `ip:port`."""
+        return []
+
+    def chance(self) -> tuple[str, ...]:
+        """Request headers, in lower case, whose value is chance where otherwise it is the same in each run."""
+        return ()
+
 
 def _check(problems: list[str], witness: str, what: str, seen: object, expected: object) -> None:
     if seen != expected:
@@ -101,6 +109,8 @@ class Reaches(Expectation):
         path: the path they must have received, `{nonce}` standing for the attempt's nonce; "" likewise.
         via: `ip:port` of a gateway, to which the caller's Envoy hands it; "" where it goes to the server itself.
         logged: whether the caller's Envoy logs it; False: its access log is off, and it must not.
+        by_chance: request headers whose value is chance, e.g. the attempt count where another server, which the proxy
+            may or may not have tried before, accepts no connection.
     """
 
     name: str
@@ -122,6 +132,7 @@ class Reaches(Expectation):
     path: str = ""
     via: str = ""
     logged: bool = True
+    by_chance: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         unlogged = "" if self.logged else ", which nobody logs,"
@@ -192,6 +203,14 @@ class Reaches(Expectation):
     def is_logged(self) -> bool:
         """See `Expectation`."""
         return self.logged
+
+    def interchangeable(self) -> list[list[str]]:
+        """See `Expectation`."""
+        return [list(self.instances), *([[self.cluster, self.or_cluster]] if self.or_cluster else [])]
+
+    def chance(self) -> tuple[str, ...]:
+        """See `Expectation`."""
+        return self.by_chance
 
     @property
     def as_bytes(self) -> bool:
@@ -336,6 +355,10 @@ class Answered(Expectation):
 
     def __str__(self) -> str:
         return f"is answered {self.status} by the proxy (flags {self.flags})"
+
+    def interchangeable(self) -> list[list[str]]:
+        """See `Expectation`."""
+        return [sorted(self.upstream)]
 
     def at_a_glance(self, curl: CurlSaw) -> bool:
         """See `Expectation`."""

@@ -14,6 +14,7 @@ from egress_conformance.report import ledger
 from egress_conformance.traffic.attempt import EnvoyLogged, Receipt, nonce_of, parse_log
 from egress_conformance.traffic.convergence import look_for_trouble
 from egress_conformance.traffic.expect import Reaches
+from egress_conformance.traffic.observe import observe_many, outcome
 from egress_conformance.traffic.pods import CLIENT
 from egress_conformance.traffic.recorder import CheckDraft
 from egress_conformance.waiting import wait_for
@@ -159,7 +160,20 @@ class Many:
             ledger.Attempt(curl=f"request {nonce}", envoy=[], server=[], agrees=False, problems=found)
             for nonce, found in list(problems.items())[:_SHOWN]
         ]
-        self._check.judged_many(len(self.sent), len(problems), rows)
+        outcomes = {outcome(sent.exit_code, sent.status) for sent in self.sent}
+        # The one that was under way when the burst was stopped is logged or not, as it comes.
+        nonces = {sent.nonce for sent in self.sent}
+        log = [entry for entry in log if self._expectation.as_bytes or nonce_of(entry.path) in nonces]
+        receipts = [receipt for receipt in receipts if receipt.nonce in nonces]
+        observed = observe_many(
+            self._request.description,
+            self._expectation,
+            outcomes=outcomes,
+            log=log,
+            receipts=receipts,
+            stable=self._check.stable,
+        )
+        self._check.judged_many(len(self.sent), len(problems), rows, observed)
         if problems:
             raise self._check.failure()
 

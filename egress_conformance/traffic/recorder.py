@@ -8,8 +8,11 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from egress_conformance.report import ledger
+from egress_conformance.report.observed import Observed
 from egress_conformance.traffic.attempt import Attempt
 from egress_conformance.traffic.expect import Expectation
+from egress_conformance.traffic.observe import observe
+from egress_conformance.traffic.stable import Stable
 
 _RUNS_SHOWN = 8
 WITNESSES = ("curl", "envoy", "server")
@@ -18,7 +21,7 @@ DEADLINE_SECONDS = 30
 """How long a check may take to converge; istiod's debounce alone may take 10 s under load (PILOT_DEBOUNCE_MAX)."""
 
 LATE_SECONDS = 5
-"""From here on a convergence is called late in the observations: it held, but a user would have noticed."""
+"""From here on a convergence is called late in the measurements: it held, but a user would have noticed."""
 
 PROOF_SECONDS = 5
 """How long a check is given that must not hold, as its subject is withheld."""
@@ -48,15 +51,17 @@ class CheckDraft:
 
     Args:
         description: the request, in words.
-        expected: the expectation, in words.
+        expected: what it is to come to.
         role: what the check is to its case.
         changed: when the subject was last changed (monotonic seconds), None if never.
+        stable: the words of the case that do not differ from run to run.
     """
 
     description: str
-    expected: str
+    expected: Expectation
     role: Role
     changed: float | None
+    stable: Stable = field(default_factory=Stable)
     counted: dict[str, int] = field(default_factory=dict)
     _ready: float = 0
     _made: int = 0
@@ -66,6 +71,7 @@ class CheckDraft:
     _history: str = ""
     _doubts: list[tuple[float, str]] = field(default_factory=list)
     _stray: str = ""
+    _observed: Observed = field(default_factory=Observed)
 
     def loop_is_ready(self) -> None:
         """The first attempt is about to be sent: attempts' times count from now."""
@@ -101,6 +107,7 @@ class CheckDraft:
             )
             for attempt, found in zip(judged, problems, strict=True)
         ]
+        self._observed = observe(self.description, self.expected, judged, self.stable)
         return self._held
 
     def stray(self, attempt: Attempt) -> None:
@@ -108,14 +115,16 @@ class CheckDraft:
         self._held = False
         self._stray = f"attempt #{attempt.number} came out otherwise after the expectation had been met: {attempt.curl}"
 
-    def judged_many(self, sent: int, lost: int, rows: list[ledger.Attempt]) -> None:
+    def judged_many(self, sent: int, lost: int, rows: list[ledger.Attempt], observed: Observed) -> None:
         """Take in what became of many requests.
 
         Args:
             sent: how many.
             lost: how many were not served as expected.
             rows: the first of those.
+            observed: what all of them saw.
         """
+        self._observed = observed
         self._made, self._held, self._rows = sent, not lost, rows
         self._history = f"{sent} requests sent, {lost} of them not served as expected"
 
@@ -136,6 +145,7 @@ class CheckDraft:
             convergence_ms=self._first_ms,
             attempts=self._rows,
             envoy_counted=self.counted,
+            observed=self._observed,
         )
 
     def failure(self) -> CheckFailed:
@@ -196,7 +206,9 @@ class Recorder:
     Attributes:
         checks: its checks, in order.
         applied: the YAML it applied, as it was sent.
-        observations: what it saw beyond the verdict.
+        observations: what it saw beyond the verdict, where two runs of one version see the same.
+        measurements: what it measured, which differs from run to run and so is no part of a diff.
+        stable: replaces what differs from run to run.
         hosts: the hosts it asked for.
         evidence: longer dumps by name, made when a check fails.
         emulated: whether its result is from an emulation.
@@ -210,6 +222,8 @@ class Recorder:
     checks: list[ledger.Check] = field(default_factory=list)
     applied: list[str] = field(default_factory=list)
     observations: dict[str, Any] = field(default_factory=dict)
+    measurements: dict[str, Any] = field(default_factory=dict)
+    stable: Stable = field(default_factory=Stable)
     hosts: list[str] = field(default_factory=list)
     evidence: dict[str, str] = field(default_factory=dict)
     emulated: bool = False
@@ -267,13 +281,13 @@ class Recorder:
     @contextmanager
     def check(self, description: str, expectation: Expectation) -> Iterator[CheckDraft]:
         """Record one check, whether it holds or not."""
-        draft = CheckDraft(description, str(expectation), self._role, self._changed)
+        draft = CheckDraft(description, expectation, self._role, self._changed, self.stable)
         try:
             yield draft
         finally:
             self.checks.append(draft.finished())
             if draft.late:
-                self.observations.setdefault("converged late", []).append(draft.late)
+                self.measurements.setdefault("converged late", []).append(draft.late)
 
     def fact(
         self, expected: str, seen: str, *, held: bool, envoy: Sequence[str] = (), server: Sequence[str] = ()
@@ -282,7 +296,7 @@ class Recorder:
 
         Args:
             expected: what should be so.
-            seen: what was seen.
+            seen: what was seen, in words that do not differ from run to run but for hosts, addresses and random ids.
             held: whether that is as expected.
             envoy: what the caller's proxy says of it, where it is asked.
             server: what the world says of it, where it is asked.
@@ -301,6 +315,7 @@ class Recorder:
                 convergence_ms=None,
                 attempts=[row],
                 envoy_counted={},
+                observed=Observed(expected=self.stable.text(expected), seen=[self.stable.text(seen)]),
             )
         )
         if not held:

@@ -32,7 +32,8 @@ def allocated(mesh: Mesh, recorder: Recorder, doc: Doc) -> dict[str, str]:
         found = vips(mesh, doc)
         missing = [f"none for {host}" for host in doc["spec"]["hosts"] if host not in found]
         strange = [f"{value} is not in {RANGE}" for value in found.values() if ip_address(value) not in RANGE]
-        return Look(str(found), missing + strange)
+        # In the order of the entry: that of the status is by the random parts of the hosts.
+        return Look(str({host: found.get(host) for host in doc["spec"]["hosts"]}), missing + strange)
 
     eventually(recorder, f"status.addresses of {doc['metadata']['name']} has an address for each host", look)
     return vips(mesh, doc)

@@ -108,7 +108,9 @@ def test_tcp_keepalive(mesh: Mesh, client: Client, world: World, recorder: Recor
             _shows(client, cluster, "keepalive_time", KEEPALIVE_SECONDS)
             seconds = due()
             held = seconds is not None and 0 < seconds <= KEEPALIVE_SECONDS
-            recorder.fact("a keepalive probe is due", "none" if seconds is None else f"in {seconds:.0f} s", held=held)
+            left = [] if seconds is None else [f"in {seconds:.0f} s, of the kernel's timers in the pod"]
+            seen = "it is, in time" if held else "none is" if seconds is None else "one is, but not in time"
+            recorder.fact("a keepalive probe is due", seen, held=held, envoy=left)
         _shows(client, cluster, "keepalive_time", None)
         assert due() is None
 

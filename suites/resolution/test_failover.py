@@ -44,7 +44,7 @@ def test_locality_failover(mesh: Mesh, client: Client, clients: Callable[..., Cl
         ):
             request.reaches(near, cluster=cluster, times=20)
             request.never_fails(near, cluster=cluster, times=MANY)
-            failing.reaches(far, cluster=failing_cluster)
+            failing.reaches(far, cluster=failing_cluster, by_chance=("x-envoy-attempt-count",))
             failing.never_fails(far, cluster=failing_cluster, times=MANY)
             from_afar.reaches(both, cluster=cluster)
     request.is_blocked()

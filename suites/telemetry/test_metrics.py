@@ -30,7 +30,9 @@ def test_standard_metrics_name_the_destination(mesh: Mesh, client: Client, world
     def rises(metric: str, name: str, before: float) -> None:
         def look() -> Look:
             now = count(metric, name)
-            return Look(f"{before} before, {now} now", [] if now > before else ["it did not rise"])
+            rose = now > before
+            counts = [f"{before} before, {now} now"]
+            return Look("it rose" if rose else "it did not rise", [] if rose else counts, envoy=counts)
 
         eventually(recorder, f"{metric} of {name} rises", look)
 

@@ -23,7 +23,7 @@ from egress_conformance.traffic.client import Client
 from egress_conformance.traffic.recorder import CheckFailed, Recorder
 from egress_conformance.worker import Worker
 from egress_conformance.world.world import World
-from tests.unit.fakes import CLIENT, Clock, FakeKube, FakeWorld
+from tests.unit.fakes import ALPHA, CLIENT, Clock, FakeKube, FakeWorld
 
 
 def info(**changes: Any) -> PlatformInfo:  # noqa: ANN401
@@ -431,6 +431,21 @@ def test_a_record_tells_the_whole_case() -> None:
     assert (record.source, record.verdict, record.reason, record.emulated) == ("there", Verdict.PASSED, "", True)
     assert (record.observations, record.applied, record.proof) == ({"keys": ["a"]}, ["kind: X"], None)
     assert record.seconds >= 0
+
+
+def test_what_differs_from_run_to_run_has_words_of_its_own() -> None:
+    run = CaseRun(case(since="1.28", by_version={"1.28": {"b", "a"}}), FakeWorker())
+    with run.in_place():
+        run.recorder.observations["asked"] = [f"tst-01-a1b2c3.world.test at {ALPHA.address} by {CLIENT}"]
+        run.recorder.measurements["seconds"] = 1.5
+        run.recorder.fact("it is there", f"it is, at {ALPHA.address}", held=True)
+    record = run.record("area")
+    assert record.observations == {"asked": ["tst-01.world.test at alpha by client"]}
+    assert record.measurements == {"seconds": 1.5}
+    assert (record.since, record.until, record.by_version) == ("1.28", "", {"1.28": ["a", "b"]})
+    assert record.witnesses[0].observed.flat() == {"expected": "it is there", "seen": "it is, at alpha"}
+    # What the witnesses said stays as it was.
+    assert record.witnesses[0].attempts[0].curl == f"it is, at {ALPHA.address}"
 
 
 def test_a_reason_is_plain_text() -> None:

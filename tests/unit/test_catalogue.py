@@ -9,6 +9,7 @@ import pytest
 from egress_conformance.case import Case, Mode, Requirement
 from egress_conformance.catalogue import Entry, collect
 from egress_conformance.errors import UserError
+from egress_conformance.report.explain import reviewed
 from tests.unit.fakes import SUITE
 
 
@@ -173,3 +174,15 @@ def test_suites_that_cannot_be_collected_are_the_users_to_mend(tmp_path: Path, t
     suites = project(tmp_path, text)
     with pytest.raises(UserError, match=f"the cases in {suites} cannot be collected: see: pytest --collect-only"):
         collect(tmp_path, suites)
+
+
+def test_where_a_table_of_versions_shows_is_said_and_nowhere_else(entries: list[Entry]) -> None:
+    """`egress-conformance diff` then finds each of these changes explained, and no other change by mistake."""
+    differ = {entry.case.id for entry in entries if len({str(value) for value in entry.case.table.values()}) > 1}
+    assert {entry.case for entry in reviewed() if not entry.bounded} == differ
+
+
+def test_an_explanation_is_about_a_case_there_is(entries: list[Entry]) -> None:
+    ids = [entry.case.id for entry in entries]
+    for each in reviewed():
+        assert any(each.names(case, each.observation) for case in ids), each

@@ -281,6 +281,17 @@ def test_something_else_may_happen_meanwhile_and_then_it_is_told_to_stop() -> No
     assert checked(request).held
 
 
+def test_the_one_that_was_under_way_when_it_was_stopped_is_no_observation() -> None:
+    pod = Pod([SERVED] * 2, end="ended 143 ")
+    request = pod.request()
+    with request.steadily(SITE, cluster=CLUSTER):
+        interrupted = f"{pod.argv[4]}-3"
+        pod.lines.append(log_line(interrupted, 40001, code="0", flags="DC"))
+        pod.world.received.append(receipt(BETA, nonce=interrupted))
+    observed = checked(request).observed
+    assert (observed.envoy.code, observed.envoy.flags, observed.server.name) == (["200"], ["-"], ["alpha"])
+
+
 def test_what_fails_meanwhile_ends_the_traffic_and_is_what_is_told() -> None:
     pod = Pod([SERVED, REFUSED])
     request = pod.request()

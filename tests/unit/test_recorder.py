@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from egress_conformance.report import ledger
+from egress_conformance.report.observed import Observed
 from egress_conformance.traffic.attempt import Attempt, parse_log
 from egress_conformance.traffic.expect import Blocked, IsBlocked
 from egress_conformance.traffic.recorder import (
@@ -121,7 +122,7 @@ def test_a_check_that_broke_off_is_recorded_as_far_as_it_came(clock: Clock) -> N
 
 
 def test_a_check_keeps_what_the_witnesses_said(clock: Clock) -> None:
-    draft = CheckDraft("GET /", str(EXPECTED), "check", None)
+    draft = CheckDraft("GET /", EXPECTED, "check", None)
     assert not draft.judged([attempt(1)], [attempt(1)], [["curl: the status is 200, expected 502"]])
     (row,) = draft.finished().attempts
     assert row.curl == "200, server: envoy, answered by alpha"
@@ -131,7 +132,7 @@ def test_a_check_keeps_what_the_witnesses_said(clock: Clock) -> None:
 
 
 def failed() -> CheckFailed:
-    draft = CheckDraft(f"GET {SITE.url()}", str(EXPECTED), "control after", None)
+    draft = CheckDraft(f"GET {SITE.url()}", EXPECTED, "control after", None)
     early = [attempt(n, status=503, start_ms=20.0 * n) for n in range(1, 101)]
     late = [attempt(n, start_ms=20.0 * n) for n in range(101, 104)]
     problem = "curl: the status is 200, expected 502"
@@ -177,7 +178,7 @@ def test_a_failure_shows_the_last_attempts_by_witness() -> None:
 
 
 def test_equal_doubts_are_told_once_with_their_number() -> None:
-    draft = CheckDraft("GET /", str(EXPECTED), "check", None)
+    draft = CheckDraft("GET /", EXPECTED, "check", None)
     attempts = [attempt(n, start_ms=100.0 * n) for n in range(1, 301)]
     for one in attempts:
         problem = "envoy: logged 0 lines" if one.number <= 200 else "server: alpha:80 request in spite of it"
@@ -190,7 +191,7 @@ def test_equal_doubts_are_told_once_with_their_number() -> None:
 
 
 def test_doubts_that_keep_changing_are_cut_to_the_last() -> None:
-    draft = CheckDraft("GET /", str(EXPECTED), "check", None)
+    draft = CheckDraft("GET /", EXPECTED, "check", None)
     for number in range(1, 101):
         draft.judged([attempt(number)], [attempt(number, start_ms=1000.0 * number)], [[f"server: {number}"]])
     (line,) = [line for line in str(draft.failure()).splitlines() if line.startswith("when all three were asked")]
@@ -203,7 +204,7 @@ def test_a_failure_is_a_failed_assertion() -> None:
 
 
 def test_a_long_history_is_cut_to_its_end() -> None:
-    draft = CheckDraft("GET /", str(EXPECTED), "check", None)
+    draft = CheckDraft("GET /", EXPECTED, "check", None)
     attempts = [attempt(n, status=200 + n % 2, start_ms=1000.0 * n) for n in range(1, 21)]
     draft.judged(attempts, attempts[-1:], [["curl: x"]])
     history = draft.failure().gist.splitlines()[-1]
@@ -235,7 +236,7 @@ def test_what_is_no_witnesss_problem_is_no_disagreement() -> None:
 
 
 def test_a_stray_after_convergence_is_told_and_does_not_hold() -> None:
-    draft = CheckDraft("GET /", str(EXPECTED), "check", None)
+    draft = CheckDraft("GET /", EXPECTED, "check", None)
     made = [attempt(1, status=502), attempt(2)]
     # The others agree with curl's last attempt, so that nothing else speaks against it.
     assert draft.judged(made, made[:1], [[]])
@@ -249,21 +250,20 @@ LATE = {4999.0: [], 5000.0: ["subject: GET / is blocked: 502 from the proxy only
 
 
 @pytest.mark.parametrize(("after", "said"), LATE.items())
-def test_what_converged_late_is_an_observation(clock: Clock, after: float, said: list[str]) -> None:
+def test_what_converged_late_is_a_measurement(clock: Clock, after: float, said: list[str]) -> None:
     recorder = Recorder()
     with recorder.subject():
         check(recorder, attempt(1, start_ms=after))
-    assert recorder.observations.get("converged late", []) == said
+    assert recorder.measurements.get("converged late", []) == said
 
 
 def test_each_late_convergence_is_told_with_its_role(clock: Clock) -> None:
-    recorder = Recorder(observations={"keys": ["a"]})
+    recorder = Recorder()
     check(recorder, attempt(1, start_ms=6000))
     with recorder.subject():
         check(recorder, attempt(1, start_ms=10))
     check(recorder, attempt(1, start_ms=7250))
-    assert recorder.observations == {
-        "keys": ["a"],
+    assert recorder.measurements == {
         "converged late": [
             "control before: GET / is blocked: 502 from the proxy only after 6.0 s",
             "control after: GET / is blocked: 502 from the proxy only after 7.2 s",
@@ -306,7 +306,7 @@ def test_of_many_requests_the_check_keeps_how_many_and_those_that_were_lost(cloc
     recorder = Recorder()
     lost = ledger.Attempt(curl="request n-7", envoy=[], server=[], agrees=False, problems=["server: 0 receipts"])
     with recorder.check("GET /", EXPECTED) as draft:
-        draft.judged_many(300, 1, [lost])
+        draft.judged_many(300, 1, [lost], Observed())
     (kept,) = recorder.checks
     assert (kept.held, kept.attempts_made, kept.convergence_ms, kept.attempts) == (False, 300, None, [lost])
     text = str(draft.failure())
@@ -314,7 +314,7 @@ def test_of_many_requests_the_check_keeps_how_many_and_those_that_were_lost(cloc
     assert "  - server: 0 receipts" in text
     assert "what curl saw, over time: 300 requests sent, 1 of them not served as expected" in text
     with recorder.check("GET /", EXPECTED) as draft:
-        draft.judged_many(300, 0, [])
+        draft.judged_many(300, 0, [], Observed())
     assert recorder.checks[-1].held
 
 

@@ -3,7 +3,8 @@
 from typing import Any
 
 from egress_conformance.report.ledger import CaseRecord, Ledger, Verdict
-from egress_conformance.report.stability import changed, late
+from egress_conformance.report.stability import changed, late, unsteady
+from tests.unit.data import two_ledgers
 from tests.unit.data.sample_ledger import sample
 
 
@@ -11,8 +12,8 @@ def ledger(*cases: CaseRecord) -> Ledger:
     return sample().model_copy(update={"cases": list(cases)})
 
 
-def record(name: str, verdict: Verdict, reason: str = "", observations: dict[str, Any] | None = None) -> CaseRecord:
-    changes: dict[str, Any] = {"id": name, "verdict": verdict, "reason": reason, "observations": observations or {}}
+def record(name: str, verdict: Verdict, reason: str = "", measurements: dict[str, Any] | None = None) -> CaseRecord:
+    changes: dict[str, Any] = {"id": name, "verdict": verdict, "reason": reason, "measurements": measurements or {}}
     return sample().cases[0].model_copy(update=changes)
 
 
@@ -40,5 +41,14 @@ def test_a_verdict_that_changes_is_told_with_the_runs_and_why() -> None:
 
 
 def test_late_convergence_is_counted() -> None:
-    slow = record("A-01", Verdict.PASSED, observations={"converged late": ["subject: only after 7.0 s"]})
+    slow = record("A-01", Verdict.PASSED, measurements={"converged late": ["subject: only after 7.0 s"]})
     assert late([ledger(slow), ledger(record("A-01", Verdict.PASSED)), ledger(slow)]) == {"A-01": 2}
+
+
+def test_an_observation_with_chance_in_it_is_told_once_with_the_run_it_showed_in() -> None:
+    steady, other = (
+        two_ledgers.ledger(),
+        two_ledgers.ledger("1.29.1", two_ledgers.record(witnesses=[two_ledgers.reaches(flags="UH")])),
+    )
+    assert unsteady([steady, steady, steady]) == []
+    assert unsteady([steady, steady, other, other]) == ["RSL-01: envoy.flags: - → UH (run 3)"]

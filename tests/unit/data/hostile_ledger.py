@@ -10,6 +10,7 @@ from egress_conformance.report.ledger import (
     Summary,
     Verdict,
 )
+from egress_conformance.report.observed import CurlObserved, EnvoyObserved, Observed, ServerObserved
 
 HOSTILE = (
     "<script>alert(1)</script>",
@@ -29,6 +30,14 @@ HOSTILE = (
 def hostile(text: str, verdict: Verdict = Verdict.FAILED) -> Ledger:
     """A run of one case with `text` in every field, key and list that takes any."""
     attempt = Attempt(curl=text, envoy=[text], server=[text], agrees=False, problems=[text, f"curl: {text}"])
+    observed = Observed(
+        request=text,
+        expected=text,
+        curl=CurlObserved(outcome=[text], headers={text: [text]}),
+        envoy=EnvoyObserved(cluster=[text]),
+        server=ServerObserved(headers={text: [text]}),
+        seen=[text],
+    )
     case = CaseRecord(
         id=text,
         area=text,
@@ -41,6 +50,10 @@ def hostile(text: str, verdict: Verdict = Verdict.FAILED) -> Ledger:
         seconds=1.0,
         propagation_ms=10.0,
         observations={text: text, f"nested {text}": {text: [text, None, 1]}},
+        measurements={text: text},
+        since=text,
+        until=text,
+        by_version={text: [text]},
         witnesses=[
             Check(
                 role="subject",
@@ -50,6 +63,7 @@ def hostile(text: str, verdict: Verdict = Verdict.FAILED) -> Ledger:
                 convergence_ms=None,
                 attempts=[attempt],
                 envoy_counted={text: 1},
+                observed=observed,
             )
         ],
         applied=[text],
@@ -58,6 +72,8 @@ def hostile(text: str, verdict: Verdict = Verdict.FAILED) -> Ledger:
     return Ledger(
         started=text,
         suite_version=text,
+        suite_commit=text,
+        suite_content=text,
         environment=Environment(
             istio=text,
             revision=text,
