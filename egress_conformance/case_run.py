@@ -99,18 +99,23 @@ class CaseRun:
             self.client = worker.client(self.world, self.recorder)
             self.recorder.stable.names |= {server.address: server.name for server in self.world.servers.values()}
             self.recorder.stable.names[self.client.address] = CLIENT
-            before, began = self.rejections(), time.monotonic()
-            self._began = began
+            self._began = time.monotonic()
+            # What is rejected between two cases is told with the second.
+            before, since = worker.counted or (self.rejections(), self._began)
+            worker.counted = None
             if self.case.subject_is_mode:
                 stack.enter_context(self.recorder.subject_throughout())
             yield
             if not self.recorder.rejects_on_purpose:
-                problem = self._rejected(before, time.monotonic() - began)
+                after, now = self.rejections(), time.monotonic()
+                worker.counted = (after, now)
+                problem = self._rejected(before, after, now - since)
                 assert not problem, problem  # noqa: S101
 
-    def _rejected(self, before: dict[str, int], seconds: float) -> str:
+    def _rejected(self, before: dict[str, int], after: dict[str, int], seconds: float) -> str:
         """What was rejected since, in words; "" if nothing was, or by the proxies of other workers alone."""
-        rejected = {name: count - before[name] for name, count in self.rejections().items()}
+        # A client that was made anew in between begins to count anew.
+        rejected = {name: count - before.get(name, 0) for name, count in after.items()}
         risen = {name: count for name, count in rejected.items() if count > 0}
         lines: list[str] = []
         if risen.get(ISTIOD):

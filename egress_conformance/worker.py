@@ -91,9 +91,11 @@ class Worker:
 
     Attributes:
         is_in_doubt: whether something went wrong in the last case, so that nothing is taken for ready at its word.
+        counted: configurations rejected until the end of the last case, and when that was (monotonic seconds).
     """
 
     is_in_doubt = False
+    counted: tuple[dict[str, int], float] | None = None
 
     def __init__(self, info: PlatformInfo, name: str, scratch: Path) -> None:
         self.info = info
@@ -104,6 +106,7 @@ class Worker:
         self._outside = Outside(self.kube, OWN_NAMESPACE, info.world_image)
         self._pods = self._client_pods(info.revision or "default")
         self.istiod = Istiod(self.kube, info.revision)
+        self._obeyed: tuple[str, Mode, str] | None = None
         self._scene = Scene()
         self._turns = Turns(scratch, name)
         self._istiod = self._istiod_states()
@@ -220,10 +223,13 @@ class Worker:
     def hold(self, mode: Mode, *, alone: bool) -> Iterator[None]:
         """Hold the mesh in a mode, obeyed by this worker's client, with others or alone."""
         with self._lease.hold(mode, alone=alone):
-            # Another worker may have flipped the mode and back since this one looked: ask the proxy, not memory.
-            # One that does not follow is Istio's fault, not the platform's: the case's own controls will say so.
-            with suppress(Timeout):
-                self._proxy().wait_for_mode(mode, min(MODE_SECONDS, self.info.deadline))
+            # Another worker may have flipped the mode and back since this one looked; then there is another version.
+            in_force = (self.config.version, mode, self._pods.ready(self._namespace).uid)
+            if in_force != self._obeyed:
+                # One that does not follow is Istio's fault, not the platform's: the case's own controls will say so.
+                with suppress(Timeout):
+                    self._proxy().wait_for_mode(mode, min(MODE_SECONDS, self.info.deadline))
+                    self._obeyed = in_force
             yield
 
     @contextmanager

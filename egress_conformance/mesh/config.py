@@ -22,12 +22,16 @@ class MeshConfig:
     Args:
         kube: the cluster.
         revision: revision of Istio, "" for the default one.
+
+    Attributes:
+        version: resourceVersion of the ConfigMap when it was last read; it changes with each write.
     """
 
     def __init__(self, kube: Kube, revision: str = "") -> None:
         self._kube = kube
         self.revision = revision
         self.name = f"istio-{revision}" if revision else "istio"
+        self.version = ""
 
     def _config_map(self, name: str, namespace: str) -> Doc:
         return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, "namespace": namespace}}
@@ -44,6 +48,7 @@ class MeshConfig:
                 f"no mesh config in ConfigMap {ISTIO_NAMESPACE}/{self.name}",
                 "install Istio, or name its revision with --revision",
             )
+        self.version = str(found["metadata"].get("resourceVersion", ""))
         return str(found["data"]["mesh"])
 
     def parsed(self) -> dict[str, Any]:

@@ -1,12 +1,15 @@
 # Runs in the client container under bash: sends one request after another until it is told to stop.
 #
-# arguments: nonce prefix, seconds to live, interval in seconds, stats filter, what to write to stdin of curl (as
+# arguments: nonce prefix, seconds to live, interval in ms, stats filter, what to write to stdin of curl (as
 #            printf's %b takes it), curl's arguments; `{nonce}` in any of the last two becomes the attempt's nonce, and
 #            what begins with `{greeting}` is written to stdin only when something was received
 # stdin:     `settle` flushes the access log, prints the stats and waits; then `go` or `quit`
 # stdout:    tab-separated lines: ready TIME STATS | attempt N NONCE START END EXIT WRITE-OUT HEADERS BODY |
 #            settled STATS | spent; times in microseconds, STATS and BODY in base64, WRITE-OUT and HEADERS with \n for
 #            a line break and, in HEADERS, \t for a tab, \\ for a backslash and no carriage returns
+#
+# The longer nothing changes the longer it waits between two attempts, up to a tenth of the time that has passed or
+# 250 ms: what is measured in seconds need not be told to the millisecond, and many attempts keep the machine busy.
 #
 # It starts as few processes as it can: what an attempt costs beside its request is what it costs everybody.
 prefix=$1 lifetime=$2 interval=$3 filter=$4 input=$5
@@ -38,7 +41,7 @@ stats=$(stats)
 # and so may end up to a second early.
 now=${EPOCHREALTIME/[.,]/}
 printf 'ready\t%s\t%s\n' "$now" "$stats"
-n=0 command=
+n=0 command= changed=$now outcome=
 end_of_time=$((now + lifetime * 1000000))
 while ((${EPOCHREALTIME/[.,]/} < end_of_time)); do
   n=$((n + 1)) nonce=$prefix-$((n))
@@ -61,7 +64,13 @@ while ((${EPOCHREALTIME/[.,]/} < end_of_time)); do
     base64 -w0 "$folder/body"
   fi
   echo
-  read -r -t "$interval" part
+  came="$code ${headers%%$'\n'*}"
+  [[ $came == "$outcome" ]] || outcome=$came changed=$end
+  pause=$(((end - changed) / 10))
+  ((pause <= 250000)) || pause=250000
+  ((pause >= interval * 1000)) || pause=$((interval * 1000))
+  printf -v pause '%d.%06d' $((pause / 1000000)) $((pause % 1000000))
+  read -r -t "$pause" part
   status=$?
   command+=$part
   # 128 and more: nothing said within the interval; anything else but 0: nobody is there any more

@@ -6,6 +6,7 @@ import base64
 import ipaddress
 import itertools
 import secrets
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import resources
@@ -24,7 +25,7 @@ from egress_conformance.traffic.attempt import (
 )
 from egress_conformance.traffic.expect import Expectation
 from egress_conformance.traffic.pods import CLIENT
-from egress_conformance.traffic.recorder import DEADLINE_SECONDS, CheckDraft
+from egress_conformance.traffic.recorder import CheckDraft
 from egress_conformance.waiting import wait_for
 
 if TYPE_CHECKING:
@@ -33,9 +34,13 @@ if TYPE_CHECKING:
 AGREEING = 3
 """Attempts in a row that must agree, by all three witnesses, before a check holds."""
 
-_INTERVAL_SECONDS = 0.02
+_INTERVAL_MS = 20
+"""Between two attempts; it grows while nothing changes, see attempts.sh."""
+
 _ADMIN_SECONDS = 10
 _LOG_SECONDS = 3
+_CLOCK_SECONDS = 2
+"""How much further back than the check Envoy's log is read: the kubelet takes whole seconds, by the node's clock."""
 _SILENCE_SECONDS = 0.3
 """How long Envoy must have logged nothing, where its log is off: flushed, a line is there after some 20 ms."""
 _STALL_SECONDS = 2
@@ -66,6 +71,7 @@ class Convergence:
         self._check = check
         self._unlogged = not expectation.is_logged()
         self._attempts: list[Attempt] = []
+        self._began = time.monotonic()
         self._before: dict[str, int] = {}
 
     def run(self) -> list[Attempt]:
@@ -79,10 +85,11 @@ class Convergence:
             PlatformTrouble: the loop broke.
         """
         world, client = self._client.world, self._client
+        self._began = time.monotonic()
         mark = world.mark()
         prefix = f"n{secrets.token_hex(5)}"
         command = ["bash", "-c", _SCRIPT.read_text(encoding="utf-8"), "attempts", prefix]
-        command += [f"{client.recorder.deadline:.0f}", str(_INTERVAL_SECONDS), _STATS, escaped(self._request.stdin)]
+        command += [f"{client.recorder.deadline:.0f}", str(_INTERVAL_MS), _STATS, escaped(self._request.stdin)]
         with client.kube.exec(
             client.namespace, client.pod, CLIENT, command + self._request.arguments, bash=True
         ) as loop:
@@ -184,7 +191,8 @@ class Convergence:
         def look() -> list[EnvoyLogged] | None:
             nonlocal seen
             client = self._client
-            text = client.kube.logs(client.namespace, client.pod, "istio-proxy", since=DEADLINE_SECONDS + 10)
+            since = time.monotonic() - self._began + _CLOCK_SECONDS
+            text = client.kube.logs(client.namespace, client.pod, "istio-proxy", since=since)
             seen = parse_log(text)
             ends = tuple(wanted)
             found = {entry.downstream_remote for entry in seen if entry.downstream_remote.endswith(ends)}

@@ -109,6 +109,8 @@ class Reaches(Expectation):
         path: the path they must have received, `{nonce}` standing for the attempt's nonce; "" likewise.
         via: `ip:port` of a gateway, to which the caller's Envoy hands it; "" where it goes to the server itself.
         logged: whether the caller's Envoy logs it; False: its access log is off, and it must not.
+        answered: what the server says of the request as it saw it, by field of its answer (images/world/http.go), e.g.
+            `client_certificate`.
         by_chance: request headers whose value is chance, e.g. the attempt count where another server, which the proxy
             may or may not have tried before, accepts no connection.
     """
@@ -132,6 +134,7 @@ class Reaches(Expectation):
     path: str = ""
     via: str = ""
     logged: bool = True
+    answered: dict[str, object] = field(default_factory=dict)
     by_chance: tuple[str, ...] = ()
 
     def __str__(self) -> str:
@@ -238,6 +241,8 @@ class Reaches(Expectation):
         if not self.at_least_seconds <= curl.seconds <= self.at_most_seconds:
             bounds = f"{self.at_least_seconds} to {self.at_most_seconds} s"
             found.append(f"curl: answered after {curl.seconds:.3f} s, expected {bounds}")
+        for name, wanted in self.answered.items():
+            _check(found, "curl", f"the {name.replace('_', ' ')} the server saw", curl.answer.get(name), wanted)
         # The answer mostly repeats what the server received: good enough to see at a glance, the receipt decides.
         if "headers" in curl.answer:
             found += _header_problems("curl", self.received, curl.answer["headers"] or [])

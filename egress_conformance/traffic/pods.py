@@ -37,10 +37,12 @@ class ClientPods:
         self._namespaces: set[str] = set()
         self._pods: dict[tuple[str, Path | None], Pod] = {}
         self._in_use: set[tuple[str, Path | None]] = set()
+        self._seen_ready: set[str] = set()
 
     def next_case(self) -> None:
         """From here on only those count that are asked for anew."""
         self._in_use.clear()
+        self._seen_ready.clear()
 
     def ready(self, namespace: str, patch: Path | None = None) -> Pod:
         """A client that is ready: the one there is, or a new one in its place.
@@ -52,9 +54,14 @@ class ClientPods:
         Raises:
             PlatformTrouble: it does not become ready, or has no sidecar.
         """
-        self._in_use.add((namespace, patch))
         there = self._pods.get((namespace, patch))
+        if there is not None and patch is None and namespace in self._seen_ready:
+            # What became of it since it was seen in this case is for `problems` to tell.
+            return there
+        self._in_use.add((namespace, patch))
         if there is not None and self.problem(there) == "":
+            if patch is None:
+                self._seen_ready.add(namespace)
             return there
         if namespace not in self._namespaces:
             for doc in fill(ROOT / "platform/client-namespace.yaml", {**self._values, "namespace": namespace}):

@@ -60,9 +60,9 @@ def test_origination(mesh: Mesh, client: Client, world: World, recorder: Recorde
         mesh.apply("egress_gateway/originate-mutual-tls.yaml", host=site.host),
     ):
         via = f"{egress_gateway.address}:8080"
-        seen = request.reaches(site, cluster=f"outbound|80||{SERVICE}", via=via)
+        shown = {"client_certificate": f'Subject="CN={CLIENT_NAME}"'}
+        seen = request.reaches(site, cluster=f"outbound|80||{SERVICE}", via=via, answered=shown)
         egress_gateway.carried(seen.attempts, f"outbound|80||{site.host}", recorder)
-        assert seen.last.curl.answer["client_certificate"] == f'Subject="CN={CLIENT_NAME}"'
         (received,) = seen.last.requests
         assert (received.port, received.sni) == (TLS_PORT, site.host)
     request.is_blocked()

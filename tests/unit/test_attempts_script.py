@@ -47,7 +47,7 @@ class Loop:
     """attempts.sh while it runs."""
 
     def __init__(
-        self, folder: Path, *arguments: str, lifetime: float = 20, interval: float = 0.01, stdin: str = ""
+        self, folder: Path, *arguments: str, lifetime: float = 20, interval: int = 10, stdin: str = ""
     ) -> None:
         self.folder = folder
         self.process = subprocess.Popen(
@@ -104,7 +104,7 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Loop]]:
     (tmp_path / "tmp").mkdir()
     started: list[Loop] = []
 
-    def start(*arguments: str, lifetime: float = 20, interval: float = 0.01, stdin: str = "") -> Loop:
+    def start(*arguments: str, lifetime: float = 20, interval: int = 10, stdin: str = "") -> Loop:
         started.append(Loop(tmp_path, *arguments, lifetime=lifetime, interval=interval, stdin=stdin))
         return started[-1]
 
@@ -269,7 +269,17 @@ def test_without_time_it_sends_nothing(start: Start) -> None:
 
 
 def test_it_waits_its_interval_between_attempts(start: Start) -> None:
-    loop = start("http://a.test/", interval=0.3)
+    loop = start("http://a.test/", interval=300)
     loop.words()
     first, second = loop.attempt(), loop.attempt()
     assert second.sent - first.sent >= 0.3
+
+
+def test_the_longer_nothing_changes_the_longer_it_waits(start: Start) -> None:
+    loop = start("http://a.test/", interval=1)
+    loop.words()
+    sent = [loop.attempt().sent]
+    while sent[-1] - sent[0] < 1:
+        sent.append(loop.attempt().sent)
+    assert 0.09 < sent[-1] - sent[-2] < 0.3
+    assert len(sent) < 60
