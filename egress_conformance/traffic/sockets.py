@@ -23,6 +23,34 @@ def keepalive_seconds(table: str, local: str) -> float | None:
     raise ValueError(f"no connection from {local}")
 
 
+_STATES = {
+    "01": "ESTABLISHED",
+    "02": "SYN_SENT",
+    "03": "SYN_RECV",
+    "04": "FIN_WAIT1",
+    "05": "FIN_WAIT2",
+    "07": "CLOSE",
+    "08": "CLOSE_WAIT",
+    "09": "LAST_ACK",
+    "0B": "CLOSING",
+}
+"""Those of which something is still to come (include/net/tcp_states.h); not 06, TIME_WAIT, nor 0A, LISTEN."""
+
+
+def open_connections(table: str) -> list[str]:
+    """The connections that are not over, as `local -> remote STATE`.
+
+    Args:
+        table: /proc/net/tcp.
+    """
+    found = []
+    for line in table.splitlines()[1:]:
+        _, local, remote, state, *_ = line.split()
+        if state in _STATES:
+            found.append(f"{_address(local)} -> {_address(remote)} {_STATES[state]}")
+    return sorted(found)
+
+
 def _address(text: str) -> str:
     """`0A0200C0:C350` as `192.0.2.10:50000`: the address is written in the machine's (little-endian) byte order."""
     ip, _, port = text.partition(":")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from egress_conformance.traffic.sockets import keepalive_seconds
+from egress_conformance.traffic.sockets import keepalive_seconds, open_connections
 
 TABLE = """\
   sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode
@@ -19,3 +19,13 @@ def test_when_the_next_keepalive_probe_is_due(local: str, seconds: float | None)
 def test_a_connection_that_is_gone() -> None:
     with pytest.raises(ValueError, match=r"no connection from 10\.244\.0\.11:1"):
         keepalive_seconds(TABLE, "10.244.0.11:1")
+
+
+def test_what_is_not_over() -> None:
+    closing = TABLE.replace("0B00F40A:8462 0400F40A:0050 01", "0B00F40A:8462 0400F40A:0050 05")
+    assert open_connections(closing) == [
+        "10.244.0.11:33888 -> 10.244.0.4:80 ESTABLISHED",
+        "10.244.0.11:33890 -> 10.244.0.4:80 FIN_WAIT2",
+    ]
+    for state in ("06", "0A"):
+        assert open_connections(TABLE.replace(":0050 01 ", f":0050 {state} ")) == []
