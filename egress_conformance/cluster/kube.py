@@ -193,14 +193,21 @@ class Kube:
         found: Doc = json.loads(self.raw("GET", path, query=query, seconds=REQUEST_SECONDS))
         return found
 
-    def delete(self, doc: Doc) -> None:
-        """Delete an object; one that is gone already is no error. Does not wait for finalizers."""
+    def delete(self, doc: Doc, *, grace: int | None = None) -> None:
+        """Delete an object; one that is gone already is no error. Does not wait for finalizers.
+
+        Args:
+            doc: the object.
+            grace: seconds that a pod is given to end; None: as many as it says itself.
+        """
+        options = {} if grace is None else {"body": {"kind": "DeleteOptions", "gracePeriodSeconds": grace}}
         try:
             with _api_errors(f"delete {describe(doc)}"):
                 self._resource(doc["apiVersion"], doc["kind"]).delete(
                     name=doc["metadata"]["name"],
                     namespace=doc["metadata"].get("namespace"),
                     _request_timeout=REQUEST_SECONDS,
+                    **options,
                 )
         except Refused as refused:
             if refused.status != 404:

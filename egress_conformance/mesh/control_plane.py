@@ -40,6 +40,9 @@ class ControlPlane:
         connected = self._connected()
         try:
             self._scale(0)
+            # It may drain for seconds; the longer it is away, the less often do the proxies try to reach it.
+            for pod in self._pods():
+                self._kube.delete(pod, grace=1)
             self._wait("istiod to go", lambda: not self._pods())
             yield
         finally:

@@ -48,7 +48,7 @@ class Turns:
             yield
             return
         last = self._folder / "last-change"
-        with FileLock(self._folder / "change.lock"):
+        with FileLock(self._folder / "change.lock", poll_interval=0.01):
             who, _, when = last.read_text(encoding="utf-8").partition(" ") if last.exists() else ("", "", "")
             if who and who != self._worker:
                 # Nobody changes anything meanwhile: they wait for the lock.

@@ -173,7 +173,7 @@ class FakeKube(Kube):
         self.add(doc)
         return doc
 
-    def delete(self, doc: Doc) -> None:
+    def delete(self, doc: Doc, *, grace: int | None = None) -> None:
         self._do(f"delete {describe(doc)}")
         if describe(doc) not in self.keeps:
             self.objects.pop(key(doc), None)
