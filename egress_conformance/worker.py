@@ -16,6 +16,7 @@ from egress_conformance.mesh.analyze import Finding, analyze
 from egress_conformance.mesh.config import ISTIO_NAMESPACE, MeshConfig
 from egress_conformance.mesh.gateway import Gateway
 from egress_conformance.mesh.istiod import Istiod, by_others
+from egress_conformance.mesh.manifests import ROOT, fill
 from egress_conformance.mesh.mesh import Mesh
 from egress_conformance.mesh.proxy import MODE_SECONDS, Proxy
 from egress_conformance.mesh.scene import Scene
@@ -27,7 +28,7 @@ from egress_conformance.traffic.pods import ClientPods, Pod
 from egress_conformance.traffic.recorder import Recorder
 from egress_conformance.waiting import wait_for
 from egress_conformance.world.outside import Outside
-from egress_conformance.world.pods import is_ready, pod_state, started
+from egress_conformance.world.pods import is_ready, pod_state
 from egress_conformance.world.world import World
 
 READY_SECONDS = 120
@@ -164,11 +165,23 @@ class Worker:
             return ""
         if not pods or not all(is_ready(pod) for pod in pods):
             return f"istiod is not ready: {'; '.join(now.values()) or 'no pod'}"
-        # Until then it obeys the mesh as it was.
-        if self._proxy().configured_at() < min(started(pod) for pod in pods):
-            return "the client's proxy has not heard of istiod since that restarted"
+        if not self._follows(f"probe-{min(pod['metadata']['uid'] for pod in pods)}.test"):
+            return "the client's proxy does not follow istiod since that restarted"
         self._istiod = now
         return ""
+
+    def _follows(self, host: str) -> bool:
+        """Whether the client's proxy gets to know a host.
+
+        Until then it obeys the mesh as it was: an istiod that is on its way out may still send it things for a while.
+        """
+        values = {"namespace": self._namespace, "run": self.info.run, "host": host}
+        (probe,) = fill(ROOT / "platform/propagation-probe.yaml", values)
+        self.kube.apply(probe)
+        if not self._proxy().clusters(host):
+            return False
+        self.kube.delete(probe)
+        return True
 
     def world(self, label: str) -> World:
         """The world for one case.

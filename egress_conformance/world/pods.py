@@ -1,6 +1,5 @@
 """The world's pods: started, replaced when their image changed, waited for."""
 
-import datetime
 
 from egress_conformance.cluster.kube import Doc, Kube, Refused
 from egress_conformance.errors import UserError
@@ -104,13 +103,6 @@ def pod_state(pod: Doc) -> str:
     """What tells a pod from its successor and from itself after a restart."""
     restarts = sum(status["restartCount"] for status in pod["status"].get("containerStatuses", []))
     return f"{pod['metadata']['uid']} restarted {restarts} times, {'ready' if is_ready(pod) else 'not ready'}"
-
-
-def started(pod: Doc) -> float:
-    """When the last of a pod's containers was started, in seconds since the epoch."""
-    states = [status["state"].get("running", {}) for status in pod["status"].get("containerStatuses", [])]
-    times = [datetime.datetime.fromisoformat(state["startedAt"]) for state in states if "startedAt" in state]
-    return max((time.timestamp() for time in times), default=0)
 
 
 def _state(pod: Doc) -> str:
