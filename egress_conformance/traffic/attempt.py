@@ -173,6 +173,9 @@ class Attempt:
         return [receipt for receipt in self.received if receipt.event in {"request", "payload"}]
 
 
+_CLOCK_SECONDS = 0.1
+"""How far the pod's clock and Envoy's, read one after the other, may be apart."""
+
 _LOG = re.compile(
     r'^\[(?P<time>[^\]]+)\] "(?P<method>\S+) (?P<path>\S+) (?P<protocol>\S+)" (?P<code>\d+) (?P<flags>\S+) '
     r"(?P<details>\S+) (?P<termination>.+?) "
@@ -288,17 +291,10 @@ def _organization(certificates: str) -> str:
 def join(attempt: Attempt, log: list[EnvoyLogged], receipts: list[Receipt]) -> Attempt:
     """Give an attempt what the other two witnesses saw of it.
 
-    Envoy's lines are found by the client's source port or the nonce in the path; receipts by the nonce, or by the
-    connection (`UPSTREAM_LOCAL_ADDRESS`) those lines name when the server could not read a nonce in it.
+    Envoy's lines are found by `lines_of`; receipts by the nonce, or by the connection (`UPSTREAM_LOCAL_ADDRESS`) those
+    lines name when the server could not read a nonce in it.
     """
-    port = f":{attempt.curl.local_port}"
-    logged = tuple(
-        entry
-        for entry in log
-        if nonce_of(entry.path) == attempt.nonce
-        # Source ports come round again: a line from before the attempt is another connection's.
-        or (attempt.curl.local_port and entry.downstream_remote.endswith(port) and entry.started > attempt.sent - 0.1)
-    )
+    logged = lines_of(attempt, log, receipts)
     connections = {entry.upstream_local for entry in logged} - {"-"}
     received = tuple(
         receipt
@@ -306,6 +302,32 @@ def join(attempt: Attempt, log: list[EnvoyLogged], receipts: list[Receipt]) -> A
         if receipt.nonce == attempt.nonce or (not receipt.nonce and receipt.remote in connections)
     )
     return replace(attempt, logged=logged, received=received)
+
+
+def lines_of(attempt: Attempt, log: list[EnvoyLogged], receipts: list[Receipt]) -> tuple[EnvoyLogged, ...]:
+    """What Envoy logged of an attempt: by nonce, by a connection that brought the nonce to a server, or by source port.
+
+    The port is the weakest of the three. Ports come round again within seconds. And of two connections with the same
+    one, to different destinations, the kernel gives the second another as it redirects both to the sidecar, where
+    their ends would be the same (RFC 3022, 2.2: a NAT translates ports to tell sessions apart). Envoy then logs a
+    port that curl never had.
+    """
+    brought = {receipt.remote: receipt.nonce == attempt.nonce for receipt in receipts if receipt.nonce}
+    brought |= {receipt.remote: True for receipt in receipts if receipt.nonce == attempt.nonce}
+    port = f":{attempt.curl.local_port}"
+    begin, end = attempt.sent - _CLOCK_SECONDS, attempt.sent + attempt.took + _CLOCK_SECONDS
+
+    def is_its_own(entry: EnvoyLogged) -> bool:
+        nonce = nonce_of(entry.path)
+        if nonce is not None:
+            return nonce == attempt.nonce
+        if not begin < entry.started < end:
+            return False
+        if entry.upstream_local in brought:
+            return brought[entry.upstream_local]
+        return bool(attempt.curl.local_port) and entry.downstream_remote.endswith(port)
+
+    return tuple(entry for entry in log if is_its_own(entry))
 
 
 def nonce_of(path: str) -> str | None:

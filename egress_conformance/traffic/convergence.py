@@ -19,6 +19,7 @@ from egress_conformance.traffic.attempt import (
     Attempt,
     EnvoyLogged,
     join,
+    lines_of,
     parse_attempt,
     parse_log,
     unaccounted,
@@ -41,6 +42,7 @@ _ADMIN_SECONDS = 10
 _LOG_SECONDS = 3
 _CLOCK_SECONDS = 2
 """How much further back than the check Envoy's log is read: the kubelet takes whole seconds, by the node's clock."""
+_FLUSHED_SECONDS = 0.2
 _SILENCE_SECONDS = 0.3
 """How long Envoy must have logged nothing, where its log is off: flushed, a line is there after some 20 ms."""
 _STALL_SECONDS = 2
@@ -170,10 +172,10 @@ class Convergence:
 
     def _judge(self, mark: dict[str, int], prefix: str) -> bool:
         client = self._client
-        log = self._log()
         # A name is the case's own; an address is not: others may ask for it at the same time.
         names = [] if _is_address(self._request.host) else [self._request.host]
         match = [prefix, *names, client.address]
+        log = self._log(mark, match)
         receipts = client.world.receipts(mark, match)
         self._attempts = [join(attempt, log, receipts) for attempt in self._attempts]
         judged = self._attempts[-self._times :]
@@ -183,10 +185,11 @@ class Convergence:
         problems[-1] += [f"server: {receipt}, which neither curl nor Envoy accounts for" for receipt in stray]
         return self._check.judged(self._attempts, judged, problems)
 
-    def _log(self) -> list[EnvoyLogged]:
+    def _log(self, mark: dict[str, int], match: list[str]) -> list[EnvoyLogged]:
         """Envoy's log, once it holds a line for each attempt that connected; what is there after a while if not."""
-        wanted = {f":{attempt.curl.local_port}" for attempt in self._attempts if attempt.curl.local_port}
+        wanted = [attempt for attempt in self._attempts if attempt.curl.local_port]
         seen: list[EnvoyLogged] = []
+        start = time.monotonic()
 
         def look() -> list[EnvoyLogged] | None:
             nonlocal seen
@@ -194,9 +197,12 @@ class Convergence:
             since = time.monotonic() - self._began + _CLOCK_SECONDS
             text = client.kube.logs(client.namespace, client.pod, "istio-proxy", since=since)
             seen = parse_log(text)
-            ends = tuple(wanted)
-            found = {entry.downstream_remote for entry in seen if entry.downstream_remote.endswith(ends)}
-            return seen if len(found) >= len(wanted) else None
+            missing = [attempt for attempt in wanted if not lines_of(attempt, seen, [])]
+            if missing and time.monotonic() - start > _FLUSHED_SECONDS:
+                # There by now, if at all; the servers may know on which connections.
+                receipts = client.world.receipts(mark, match)
+                missing = [attempt for attempt in missing if not lines_of(attempt, seen, receipts)]
+            return None if missing else seen
 
         seconds = _SILENCE_SECONDS if self._unlogged else _LOG_SECONDS
         try:

@@ -1,6 +1,5 @@
 """The world's pods: started, replaced when their image changed, waited for."""
 
-
 from egress_conformance.cluster.kube import Doc, Kube, Refused
 from egress_conformance.errors import UserError
 from egress_conformance.mesh.manifests import ROOT, fill

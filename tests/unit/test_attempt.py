@@ -234,6 +234,7 @@ LINES = {
     "its nonce in another parameter": (log_line("", 40002, request="GET /?xattempt=n1-1 HTTP/1.1"), False),
     "a port that ends like its own": (log_line("", 40001, **NO_PATH, downstream_remote=f"{CLIENT}:140001"), False),
     "its port, a minute before": (log_line("", 40001, **NO_PATH, time="2026-08-28T03:40:07.000Z"), False),
+    "its port, a moment later": (log_line("", 40001, **NO_PATH, time="2026-08-28T03:41:07.900Z"), False),
     "its port, as the clocks differ by some milliseconds": (
         log_line("", 40001, **NO_PATH, time="2026-08-28T03:41:06.950Z"),
         True,
@@ -246,6 +247,16 @@ def test_a_line_of_the_log_is_an_attempts_by(line: str, is_its_own: bool) -> Non
     log = parse_log(line)
     assert len(log) == 1
     assert join(attempted(), log, []).logged == (tuple(log) if is_its_own else ())
+
+
+def test_what_the_kernel_gave_another_port_is_found_by_the_connection_the_server_got_it_on() -> None:
+    log = parse_log("\n".join([log_line("", 55555, **NO_PATH), log_line("", 40001, **NO_PATH, upstream_local="x:1")]))
+    mine, anothers = receipt(), receipt(nonce="n1-2", remote="x:1")
+    assert join(attempted(), log, [mine, anothers]).logged == (log[0],)
+    # Also where the connection brought another's request, too.
+    assert join(attempted(), log[:1], [mine, receipt(nonce="n1-2")]).logged == (log[0],)
+    # Where no server got it, nothing but the port tells.
+    assert join(attempted(), log, []).logged == (log[1],)
 
 
 def test_an_attempt_that_never_connected_owns_no_line() -> None:
