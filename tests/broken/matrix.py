@@ -67,8 +67,14 @@ def told(row: Row) -> str:
     return f"caught       {row.mesh.name}: by {' '.join(row.caught)}"
 
 
-def document(found: list[Row], environment: str) -> str:
-    """The matrix mesh x case as Markdown."""
+def document(found: list[Row], environment: str, of: int) -> str:
+    """The matrix mesh x case as Markdown.
+
+    Args:
+        found: what the cases said of each mesh.
+        environment: where that was.
+        of: how many meshes there are.
+    """
     cases = sorted({case for row in found for case in row.verdicts})
     seen = [case for case in cases if any(row.verdicts.get(case) is Verdict.FAILED for row in found)]
     lines = [
@@ -77,7 +83,8 @@ def document(found: list[Row], environment: str) -> str:
         "Each row is a mesh broken on purpose ([tests/broken](../tests/broken)), each column a case that ran in it.",
         "● the case had to fail and did; ○ it failed too, as it leans on what is broken; nothing: it passed;",
         "? it was skipped, or the platform got in the way. No mesh is missed, and no case fails that the breakage does",
-        f"not touch. Made by `scripts/broken --write` on {environment}.",
+        f"not touch. Made by `scripts/broken --write` on {environment}"
+        + ("." if len(found) == of else f"; {len(found)} of {of} were measured so far."),
         "",
         "| broken | " + " | ".join(seen) + " |",
         "| --- |" + " :-: |" * len(seen),
@@ -112,8 +119,10 @@ def main(arguments: list[str]) -> int:
     for row in rows(wanted, cases, ["--wait", *where]):
         click.echo(told(row))
         found.append(row)
-    if given.write:
-        DOCUMENT.write_text(document(found, f"Istio {given.istio or versions().newest}"), encoding="utf-8")
+        if given.write:
+            # After each of them: what was measured is not lost if the rest is not waited for.
+            text = document(found, f"Istio {given.istio or versions().newest}", len(meshes()))
+            DOCUMENT.write_text(text, encoding="utf-8")
     return int(any(row.missed or row.false_alarms for row in found))
 
 

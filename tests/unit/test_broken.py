@@ -56,10 +56,13 @@ def test_what_is_said_of_one(verdicts: dict[str, Verdict], line: str) -> None:
 
 
 def test_the_matrix() -> None:
-    text = document([row(A_01=FAILED, B_01=FAILED, C_01=PASSED, D_01=SKIPPED)], "Istio 1.31")
+    found = [row(A_01=FAILED, B_01=FAILED, C_01=PASSED, D_01=SKIPPED)]
+    text = document(found, "Istio 1.31", 1)
     assert "| broken | A-01 | B-01 |" in text
     assert "| [it leaks](../tests/broken/leaks.yaml) | ● | ○ |" in text
     assert "failed in none of them: C-01, D-01." in text
+    assert "on Istio 1.31.\n" in text
+    assert "on Istio 1.31; 1 of 32 were measured so far." in document(found, "Istio 1.31", 32)
 
 
 def doc(kind: str, name: str, **metadata: object) -> Doc:
