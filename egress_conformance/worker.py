@@ -105,11 +105,11 @@ class Worker:
         self._namespace = f"egress-{info.run}-{name}"
         self._lease = ModeLease(self.config, scratch / "mode.lock")
         self._outside = Outside(self.kube, OWN_NAMESPACE, info.world_image)
+        self._turns = Turns(scratch, name)
         self._pods = self._client_pods(info.revision or "default")
         self.istiod = Istiod(self.kube, info.revision)
         self._obeyed: tuple[str, Mode, str] | None = None
         self._scene = Scene()
-        self._turns = Turns(scratch, name)
         self._istiod = self._istiod_states()
         self._ready_seconds = READY_SECONDS
         self.data_plane: DataPlane = self._proxy().data_plane()
@@ -122,7 +122,7 @@ class Worker:
             "client_image": self.info.client_image,
             "dns": self._outside.dns_address(),
         }
-        return ClientPods(self.kube, values)
+        return ClientPods(self.kube, values, self._turns)
 
     def _proxy(self) -> Proxy:
         return self.client(self.world("none"), Recorder()).proxy

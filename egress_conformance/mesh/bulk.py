@@ -6,6 +6,7 @@ from contextlib import contextmanager
 
 from egress_conformance.cluster.kube import Doc, Kube
 from egress_conformance.mesh.manifests import ROOT, fill
+from egress_conformance.mesh.turns import Turns
 from egress_conformance.waiting import wait_for
 
 AT_A_TIME = 8
@@ -34,17 +35,24 @@ def wait_for_next_second(kube: Kube, namespace: str) -> None:
 
 
 @contextmanager
-def all_applied(kube: Kube, docs: list[Doc]) -> Iterator[None]:
+def all_applied(kube: Kube, docs: list[Doc], turns: Turns) -> Iterator[None]:
     """Apply documents, several at a time, and delete them likewise on leaving.
+
+    Args:
+        kube: the cluster.
+        docs: what to apply.
+        turns: when the mesh may be changed. One turn for all of them: while they come istiod sends nothing anyway.
 
     Raises:
         Refused: one of them was; the others are deleted again.
     """
     with ThreadPoolExecutor(AT_A_TIME) as pool:
         try:
-            for _ in pool.map(kube.apply, docs):
-                pass
+            with turns.change():
+                for _ in pool.map(kube.apply, docs):
+                    pass
             yield
         finally:
-            for _ in pool.map(kube.delete, docs):
-                pass
+            with turns.removal():
+                for _ in pool.map(kube.delete, docs):
+                    pass

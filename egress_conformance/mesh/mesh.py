@@ -229,7 +229,7 @@ class Mesh:
             return
         docs = [doc for row in rows for doc in self._filled(manifest, dict(row))]
         self.recorder.applied.append(f"# {manifest}, {len(rows)} times; the first:\n{dump(docs[:1])}")
-        with all_applied(self.kube, docs), self.recorder.subject():
+        with all_applied(self.kube, docs, self.turns), self.recorder.subject():
             yield
         self.recorder.changes_now()
         _see_that_nothing_is_left([describe(doc) for doc in (docs[0], docs[-1]) if self._is_there(doc)])

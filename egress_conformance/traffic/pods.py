@@ -6,6 +6,7 @@ from pathlib import Path
 from egress_conformance.cluster.kube import Doc, Kube
 from egress_conformance.errors import PlatformTrouble
 from egress_conformance.mesh.manifests import ROOT, fill, merge
+from egress_conformance.mesh.turns import Turns
 from egress_conformance.waiting import wait_for
 from egress_conformance.world.pods import SECONDS, is_going, is_ready
 
@@ -29,10 +30,12 @@ class ClientPods:
     Args:
         kube: the cluster.
         values: what the client's manifests want, less `namespace`.
+        turns: when the mesh may be changed: with a namespace comes a ServiceEntry.
     """
 
-    def __init__(self, kube: Kube, values: dict[str, str]) -> None:
+    def __init__(self, kube: Kube, values: dict[str, str], turns: Turns | None = None) -> None:
         self._kube = kube
+        self._turns = turns or Turns()
         self._values = values
         self._namespaces: set[str] = set()
         self._pods: dict[tuple[str, Path | None], Pod] = {}
@@ -64,8 +67,9 @@ class ClientPods:
                 self._seen_ready.add(namespace)
             return there
         if namespace not in self._namespaces:
-            for doc in fill(ROOT / "platform/client-namespace.yaml", {**self._values, "namespace": namespace}):
-                self._apply(doc)
+            with self._turns.change():
+                for doc in fill(ROOT / "platform/client-namespace.yaml", {**self._values, "namespace": namespace}):
+                    self._apply(doc)
             self._namespaces.add(namespace)
         doc = client_doc({**self._values, "namespace": namespace}, patch)
         if there is not None:

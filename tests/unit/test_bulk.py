@@ -4,6 +4,7 @@ import pytest
 
 from egress_conformance.cluster.kube import Doc, Refused
 from egress_conformance.mesh.bulk import all_applied, make_namespace, wait_for_next_second
+from egress_conformance.mesh.turns import Turns
 from tests.unit.fakes import FakeKube
 
 
@@ -39,7 +40,7 @@ def test_the_next_second_is_waited_for() -> None:
 def test_many_are_there_and_gone_again() -> None:
     kube = FakeKube()
     docs = [entry(f"e{number}") for number in range(30)]
-    with all_applied(kube, docs):
+    with all_applied(kube, docs, Turns()):
         assert len(kube.objects) == 30
     assert kube.objects == {}
 
@@ -47,6 +48,7 @@ def test_many_are_there_and_gone_again() -> None:
 def test_where_one_is_refused_the_others_are_taken_back() -> None:
     kube = FakeKube()
     kube.refuses["apply ServiceEntry ns/e3"] = Refused(400, "no")
-    with pytest.raises(Refused, match="no"), all_applied(kube, [entry(f"e{number}") for number in range(5)]):
+    entries = [entry(f"e{number}") for number in range(5)]
+    with pytest.raises(Refused, match="no"), all_applied(kube, entries, Turns()):
         raise AssertionError
     assert kube.objects == {}
