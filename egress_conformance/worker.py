@@ -8,7 +8,7 @@ from pathlib import Path
 from filelock import ReadWriteLock
 
 from egress_conformance.case import Case, Mode
-from egress_conformance.cluster.kube import Kube, Refused
+from egress_conformance.cluster.kube import Doc, Kube, Refused
 from egress_conformance.cluster.lease import OWN_NAMESPACE
 from egress_conformance.errors import PlatformTrouble, Timeout
 from egress_conformance.mesh import install
@@ -155,12 +155,12 @@ class Worker:
         self._ready_seconds, self.is_in_doubt = READY_SECONDS, False
 
     def _istiod_states(self) -> dict[str, str]:
-        return {pod["metadata"]["name"]: pod_state(pod) for pod in self.istiod.pods()}
+        return _states(self.istiod.pods())
 
     def _istiod_is_back(self) -> str:
         """What is wrong with istiod, "" if nothing. One that changed must be ready, and the client know of it."""
         pods = self.istiod.pods()
-        now = {pod["metadata"]["name"]: pod_state(pod) for pod in pods}
+        now = _states(pods)
         if now == self._istiod:
             return ""
         if not pods or not all(is_ready(pod) for pod in pods):
@@ -327,6 +327,10 @@ class Worker:
         if self._istiod != self._istiod_states():
             return "istiod restarted: it is not the one the case started with"
         return ""
+
+
+def _states(pods: list[Doc]) -> dict[str, str]:
+    return {pod["metadata"]["name"]: pod_state(pod) for pod in pods}
 
 
 def _client(kube: Kube, pod: Pod, world: World, recorder: Recorder) -> Client:
