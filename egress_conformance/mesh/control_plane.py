@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from egress_conformance.cluster.kube import Doc, Kube, Refused
 from egress_conformance.errors import PlatformTrouble
 from egress_conformance.mesh.config import ISTIO_NAMESPACE
+from egress_conformance.mesh.istiod import Istiod
 from egress_conformance.mesh.manifests import ROOT, fill
 from egress_conformance.waiting import wait_for
 
@@ -24,7 +25,7 @@ class ControlPlane:
     def __init__(self, kube: Kube, revision: str = "") -> None:
         self._kube = kube
         self._name = f"istiod-{revision}" if revision else "istiod"
-        self._labels = f"app=istiod,istio.io/rev={revision or 'default'}"
+        self._istiod = Istiod(kube, revision)
 
     @contextmanager
     def away(self) -> Iterator[None]:
@@ -37,13 +38,13 @@ class ControlPlane:
         """
         deployment = self._deployment()
         replicas = int(deployment["spec"]["replicas"])
-        connected = self._connected()
+        connected = self._istiod.connected()
         try:
             self._scale(0)
             # It may drain for seconds; the longer it is away, the less often do the proxies try to reach it.
-            for pod in self._pods():
+            for pod in self._istiod.pods():
                 self._kube.delete(pod, grace=1)
-            self._wait("istiod to go", lambda: not self._pods())
+            self._wait("istiod to go", lambda: not self._istiod.pods())
             yield
         finally:
             self._scale(replicas)
@@ -63,9 +64,6 @@ class ControlPlane:
             {**doc, "metadata": metadata}, [{"op": "replace", "path": "/spec/replicas", "value": replicas}]
         )
 
-    def _pods(self) -> list[Doc]:
-        return self._kube.find("v1", "Pod", ISTIO_NAMESPACE, self._labels)
-
     def _ready(self) -> int:
         return int(self._deployment().get("status", {}).get("readyReplicas") or 0)
 
@@ -79,22 +77,12 @@ class ControlPlane:
         return True
 
     def _connected(self) -> int:
-        """Proxies connected to istiod (`pilot_xds`)."""
-        return sum(value(self._metrics(pod["metadata"]["name"]), "pilot_xds") for pod in self._pods())
-
-    def _metrics(self, pod: str) -> str:
-        path = f"/api/v1/namespaces/{ISTIO_NAMESPACE}/pods/{pod}:15014/proxy/metrics"
+        """Proxies connected to it; none while its metrics cannot be had."""
         try:
-            return self._kube.raw("GET", path).decode()
+            return self._istiod.connected()
         except (PlatformTrouble, Refused):
-            return ""
+            return 0
 
     def _wait(self, what: str, is_so: Callable[[], bool]) -> None:
         hint = f"kubectl -n {ISTIO_NAMESPACE} get deployment {self._name}"
         wait_for(what, lambda: True if is_so() else None, seconds=SECONDS, hint=hint, every=0.1)
-
-
-def value(metrics: str, name: str) -> int:
-    """The sum of a gauge or counter over its labels, of metrics in Prometheus' text format."""
-    lines = [line for line in metrics.splitlines() if line.partition("{")[0].partition(" ")[0] == name]
-    return sum(int(float(line.rpartition(" ")[2])) for line in lines)

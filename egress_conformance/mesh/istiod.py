@@ -27,12 +27,11 @@ class Istiod:
 
     def rejections(self) -> int:
         """Configurations that proxies of this revision rejected so far (`pilot_total_xds_rejects`)."""
-        total = 0
-        for pod in self.pods():
-            path = f"/api/v1/namespaces/{ISTIO_NAMESPACE}/pods/{pod['metadata']['name']}:15014/proxy/metrics"
-            lines = self.kube.raw("GET", path).decode().splitlines()
-            total += sum(int(float(line.split()[-1])) for line in lines if line.startswith("pilot_total_xds_rejects{"))
-        return total
+        return self._value("pilot_total_xds_rejects")
+
+    def connected(self) -> int:
+        """Proxies connected to it (`pilot_xds`)."""
+        return self._value("pilot_xds")
 
     def rejected(self, seconds: float) -> list[str]:
         """Lines of its log about rejected configuration; each names the proxy as `pod.namespace-number`.
@@ -52,12 +51,25 @@ class Istiod:
         lines = [line for line in self._log(seconds) if "Push debounce" in line or f".{namespace}" in line]
         return "\n".join(lines[-LINES_SHOWN:])
 
+    def _value(self, name: str) -> int:
+        total = 0
+        for pod in self.pods():
+            path = f"/api/v1/namespaces/{ISTIO_NAMESPACE}/pods/{pod['metadata']['name']}:15014/proxy/metrics"
+            total += value(self.kube.raw("GET", path).decode(), name)
+        return total
+
     def _log(self, seconds: float) -> list[str]:
         lines: list[str] = []
         for pod in self.pods():
             log = self.kube.logs(ISTIO_NAMESPACE, pod["metadata"]["name"], "discovery", since=seconds)
             lines += log.splitlines()
         return lines
+
+
+def value(metrics: str, name: str) -> int:
+    """The sum of a gauge or counter over its labels, of metrics in Prometheus' text format."""
+    lines = [line for line in metrics.splitlines() if line.partition("{")[0].partition(" ")[0] == name]
+    return sum(int(float(line.rpartition(" ")[2])) for line in lines)
 
 
 def by_others(lines: list[str], run: str, mine: set[str]) -> tuple[list[str], list[str]]:

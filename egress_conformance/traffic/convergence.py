@@ -87,7 +87,6 @@ class Convergence:
             PlatformTrouble: the loop broke.
         """
         world, client = self._client.world, self._client
-        self._began = time.monotonic()
         mark = world.mark()
         prefix = f"n{secrets.token_hex(5)}"
         command = ["bash", "-c", _SCRIPT.read_text(encoding="utf-8"), "attempts", prefix]

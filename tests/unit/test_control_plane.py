@@ -7,7 +7,8 @@ import pytest
 from egress_conformance.cluster.kube import Doc
 from egress_conformance.errors import PlatformTrouble
 from egress_conformance.mesh import control_plane
-from egress_conformance.mesh.control_plane import ControlPlane, value
+from egress_conformance.mesh.control_plane import ControlPlane
+from egress_conformance.mesh.istiod import value
 from tests.unit.fakes import FakeKube
 
 METRICS = """# TYPE pilot_xds gauge
