@@ -74,6 +74,9 @@ class Check(Model):
     held: bool
     attempts_made: int
     convergence_ms: float | None
+    sending_ms: float | None = Field(
+        default=None, description="from the first attempt to the end of the last; null: no loop sent them"
+    )
     attempts: list[Attempt] = Field(description="the last attempts, those that were judged")
     envoy_counted: dict[str, int] = Field(description="Envoy counters that moved during the check, by delta")
     observed: Observed = Field(default=Observed(), description="what the judged attempts saw, the same in each run")

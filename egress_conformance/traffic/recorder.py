@@ -67,6 +67,7 @@ class CheckDraft:
     _made: int = 0
     _held: bool = False
     _first_ms: float | None = None
+    _sending_ms: float | None = None
     _rows: list[ledger.Attempt] = field(default_factory=list)
     _history: str = ""
     _doubts: list[tuple[float, str]] = field(default_factory=list)
@@ -89,6 +90,7 @@ class CheckDraft:
             Whether the check holds.
         """
         self._made = len(attempts)
+        self._sending_ms = round(attempts[-1].start_ms + 1000 * attempts[-1].took, 1)
         self._history = _history(attempts)
         self._held = not any(problems)
         if not self._held:
@@ -143,6 +145,7 @@ class CheckDraft:
             held=self._held,
             attempts_made=self._made,
             convergence_ms=self._first_ms,
+            sending_ms=self._sending_ms,
             attempts=self._rows,
             envoy_counted=self.counted,
             observed=self._observed,

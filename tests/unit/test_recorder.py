@@ -101,7 +101,8 @@ def test_propagation_counts_from_the_change_to_the_first_of_the_agreeing_attempt
 def test_a_control_counts_from_its_own_start_before_anything_changed(clock: Clock) -> None:
     recorder = Recorder()
     clock.sleep(5)
-    assert check(recorder, attempt(1, start_ms=12.34)).convergence_ms == 12.3
+    found = check(recorder, attempt(1, start_ms=12.34))
+    assert (found.convergence_ms, found.sending_ms) == (12.3, 12.3)
 
 
 def test_a_control_after_the_subject_counts_from_its_removal(clock: Clock) -> None:
