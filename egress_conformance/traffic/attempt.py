@@ -245,8 +245,8 @@ def parse_attempt(words: list[str], ready_us: int) -> Attempt:
             exit_code=int(code),
             error=curl.get("errormsg") or "",
             status=int(curl.get("http_code", 0)),
-            headers=_parse_headers(_unescaped(headers)),
-            body=base64.b64decode(body),
+            headers=_parse_headers(unescaped(headers)),
+            body=unescaped(body[1:]).encode() if body.startswith("=") else base64.b64decode(body),
             local_port=int(curl.get("local_port", 0)),
             http_version=str(curl.get("http_version", "0")),
             seconds=float(curl.get("time_total", 0)),
@@ -256,7 +256,7 @@ def parse_attempt(words: list[str], ready_us: int) -> Attempt:
     )
 
 
-def _unescaped(text: str) -> str:
+def unescaped(text: str) -> str:
     r"""What attempts.sh wrote with \n, \t and \\ for what would break its line apart."""
     meant = {"n": "\n", "t": "\t", "\\": "\\"}
     return re.sub(r"\\([nt\\])", lambda match: meant[match[1]], text)

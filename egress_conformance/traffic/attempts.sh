@@ -5,25 +5,40 @@
 #            what begins with `{greeting}` is written to stdin only when something was received
 # stdin:     `settle` flushes the access log, prints the stats and waits; then `go` or `quit`
 # stdout:    tab-separated lines: ready TIME STATS | attempt N NONCE START END EXIT WRITE-OUT HEADERS BODY |
-#            settled STATS | spent; times in microseconds, STATS and BODY in base64, WRITE-OUT and HEADERS with \n for
-#            a line break and, in HEADERS, \t for a tab, \\ for a backslash and no carriage returns
+#            settled STATS | spent; times in microseconds; with \n for a line break, \t for a tab and \\ for a
+#            backslash, less carriage returns, in STATS (as Envoy sends them, the frames of HTTP's chunks between them)
+#            and HEADERS; WRITE-OUT is JSON with \n for a line break in it; BODY in base64, or `=` and plain text with
+#            \n and \\ as above
 #
 # The longer nothing changes the longer it waits between two attempts, up to a tenth of the time that has passed or
 # 250 ms: what is measured in seconds need not be told to the millisecond, and many attempts keep the machine busy.
 #
-# It starts as few processes as it can: what an attempt costs beside its request is what it costs everybody.
+# It starts as few processes as it can: what an attempt costs beside its request is what it costs everybody. So Envoy's
+# admin port is asked by bash itself.
 prefix=$1 lifetime=$2 interval=$3 filter=$4 input=$5
 shift 5
-admin=http://localhost:15000
-folder=$(mktemp -d) || exit 1
-trap 'rm -rf "$folder"' EXIT
-stats() { curl -sS --globoff --max-time 5 "$admin/stats?filter=$filter" | base64 -w0; }
+LC_ALL=C
+file=${TMPDIR:-/tmp}/$prefix
+trap 'rm -f "$file".*' EXIT
+escape() { # into $escaped
+  escaped=${1//\\/\\\\} escaped=${escaped//$'\t'/\\t} escaped=${escaped//$'\r'/} escaped=${escaped//$'\n'/\\n}
+}
+ask() { # METHOD PATH of the admin port; its answer, escaped, into $escaped, "" where there is none
+  local answer=
+  {
+    printf '%s %s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n' "$1" "$2" >&3
+    IFS= read -r -d '' -t 5 -u 3 answer
+  } 3<>"/dev/tcp/localhost/${ADMIN_PORT:-15000}" 2>/dev/null
+  [[ $answer == HTTP/1.?' 200 '* ]] || answer=
+  escape "${answer#*$'\r\n\r\n'}"
+}
+stats() { ask GET "/stats?filter=$filter"; }
 say() { # the attempt's text, once the server has spoken if it is to speak first
   local text=${input//\{nonce\}/$nonce}
   if [[ $text == '{greeting}'* ]]; then
     # Two seconds at the most, or until curl has ended without a word from the server.
     for ((tries = 0; tries < 100; tries++)); do
-      [[ -s $folder/body || -s $folder/out ]] && break
+      [[ -s $file.body || -s $file.out ]] && break
       sleep 0.02
     done
     ((tries < 100)) || return
@@ -32,20 +47,33 @@ say() { # the attempt's text, once the server has spoken if it is to speak first
 }
 
 send() { # one attempt, its text on stdin
-  curl -sS --dump-header "$folder/headers" --output "$folder/body" \
-    --write-out '{"curl": %{json}, "certs": "%{certs}"}' "${@//\{nonce\}/$nonce}" >"$folder/out" 2>/dev/null
+  curl -sS --dump-header "$file.headers" --output "$file.body" \
+    --write-out '{"curl": %{json}, "certs": "%{certs}"}' "${@//\{nonce\}/$nonce}" >"$file.out" 2>/dev/null
 }
 
-stats=$(stats)
+body() { # what was received, of a long one the beginning
+  local text
+  if [[ $out =~ \"size_download\":[0-9]{6} ]]; then
+    head -c 65536 "$file.body" | base64 -w0
+  elif ! IFS= read -r -d '' text <"$file.body" && [[ $text != *[^[:print:]$'\n']* ]]; then
+    # No NUL in it, at which read would have stopped.
+    escape "$text"
+    printf '=%s' "$escaped"
+  else
+    base64 -w0 "$file.body"
+  fi
+}
+
+stats
 # EPOCHREALTIME has the decimal point of the locale. Not SECONDS, which counts how often the clock passes a full second
 # and so may end up to a second early.
 now=${EPOCHREALTIME/[.,]/}
-printf 'ready\t%s\t%s\n' "$now" "$stats"
+printf 'ready\t%s\t%s\n' "$now" "$escaped"
 n=0 command= changed=$now outcome=
 end_of_time=$((now + lifetime * 1000000))
 while ((${EPOCHREALTIME/[.,]/} < end_of_time)); do
   n=$((n + 1)) nonce=$prefix-$((n))
-  : >"$folder/headers" && : >"$folder/body" && : >"$folder/out"
+  : >"$file.headers" && : >"$file.body" && : >"$file.out"
   start=${EPOCHREALTIME/[.,]/}
   if [[ -z $input ]]; then
     send "$@" </dev/null
@@ -54,15 +82,10 @@ while ((${EPOCHREALTIME/[.,]/} < end_of_time)); do
   fi
   code=$?
   end=${EPOCHREALTIME/[.,]/}
-  out=$(<"$folder/out") headers=$(<"$folder/headers")
-  headers=${headers//\\/\\\\} headers=${headers//$'\t'/\\t} headers=${headers//$'\r'/}
-  printf 'attempt\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t' "$n" "$nonce" "$start" "$end" "$code" \
-    "${out//$'\n'/\\n}" "${headers//$'\n'/\\n}"
-  if [[ $out =~ \"size_download\":[0-9]{6} ]]; then
-    head -c 65536 "$folder/body" | base64 -w0
-  elif [[ -s $folder/body ]]; then
-    base64 -w0 "$folder/body"
-  fi
+  out=$(<"$file.out") headers=$(<"$file.headers")
+  escape "$headers"
+  printf 'attempt\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t' "$n" "$nonce" "$start" "$end" "$code" "${out//$'\n'/\\n}" "$escaped"
+  body
   echo
   came="$code ${headers%%$'\n'*}"
   [[ $came == "$outcome" ]] || outcome=$came changed=$end
@@ -79,8 +102,9 @@ while ((${EPOCHREALTIME/[.,]/} < end_of_time)); do
   ((status == 0)) || continue
   case $command in
     settle)
-      curl -sS --max-time 5 -X POST "$admin/reopen_logs" >/dev/null
-      printf 'settled\t%s\n' "$(stats)"
+      ask POST /reopen_logs
+      stats
+      printf 'settled\t%s\n' "$escaped"
       read -r -t 60 command && [[ $command == go ]] || exit 0
       ;;
     quit) exit 0 ;;

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import ipaddress
 import itertools
 import secrets
@@ -23,6 +22,7 @@ from egress_conformance.traffic.attempt import (
     parse_attempt,
     parse_log,
     unaccounted,
+    unescaped,
 )
 from egress_conformance.traffic.expect import Expectation
 from egress_conformance.traffic.pods import CLIENT
@@ -115,7 +115,7 @@ class Convergence:
             word, *words = line.split("\t")
             if word == "ready":
                 with _understood(line):
-                    ready_us, self._before = int(words[0]), _decode_stats(words[1])
+                    ready_us, self._before = int(words[0]), parse_stats(unescaped(words[1]))
                 self._check.loop_is_ready()
             elif word == "attempt":
                 with _understood(line):
@@ -138,7 +138,7 @@ class Convergence:
                     loop.send("settle")
             elif word == "settled":
                 with _understood(line):
-                    self._count(_decode_stats(words[0]))
+                    self._count(parse_stats(unescaped(words[0])))
                 agree = self._judge(mark, prefix)
                 loop.send("quit" if agree else "go")
                 if agree:
@@ -255,7 +255,3 @@ def escaped(text: str | bytes) -> str:
     """What `printf %b` writes as these bytes: an argument can hold no NUL, and an exec takes only text."""
     data = text.encode() if isinstance(text, str) else text
     return "".join(chr(byte) if 32 <= byte < 127 and byte != ord("\\") else f"\\0{byte:03o}" for byte in data)
-
-
-def _decode_stats(text: str) -> dict[str, int]:
-    return parse_stats(base64.b64decode(text).decode())

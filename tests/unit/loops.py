@@ -21,7 +21,6 @@ from tests.unit.fakes import (
     FakeWorld,
     answer,
     attempt_line,
-    b64,
     log_line,
     receipt,
 )
@@ -122,7 +121,7 @@ class Loop(FakeExec):
         self._pod.commands.append(line)
 
     def _script(self) -> Iterator[str]:
-        yield f"ready\t0\t{b64('cluster.a.upstream_rq_total: 1')}"
+        yield "ready\t0\tcluster.a.upstream_rq_total: 1"
         for outcome in self._pod.outcomes:
             if self._pod.clock.now >= self._until:
                 break
@@ -131,7 +130,7 @@ class Loop(FakeExec):
             self._pod.clock.sleep(1 + self._pod.pauses.get(self._number, 0))
             if self.told == "settle" and not self._pod.deaf and not self._slow():
                 self.told = ""
-                yield f"settled\t{b64(f'cluster.a.upstream_rq_total: {1 + self._number}')}"
+                yield f"settled\tcluster.a.upstream_rq_total: {1 + self._number}"
                 assert self.told in {"go", "quit"}, "the loop waits to be told how to go on"
                 if self.told == "quit":
                     return
