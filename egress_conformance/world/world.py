@@ -169,10 +169,8 @@ class World:
 
     def mark(self) -> dict[str, int]:
         """Where each server's receipts stand now."""
-        return {
-            name: int(self._control(name, _SERVER_CONTROL, "GET /receipts", query={"match": "no such nonce"})["seq"])
-            for name in self.servers
-        }
+        answers = self._ask(dict.fromkeys(self.servers, 0), ["no such nonce"])
+        return {name: int(said["seq"]) for name, said in answers.items()}
 
     def receipts(self, after: dict[str, int], match: list[str]) -> list[Receipt]:
         """What the servers received since a mark.
@@ -198,18 +196,29 @@ class World:
 
     def _receipts(self, after: dict[str, int], match: list[str]) -> list[Receipt]:
         found = []
-        for name, seq in after.items():
-            query: dict[str, str | list[str]] = {"after": str(seq), "match": match}
-            said = self._control(name, _SERVER_CONTROL, "GET /receipts", query=query)
+        for name, said in self._ask(after, match).items():
             if said["instance"] != self.servers[name].instance:
                 raise PlatformTrouble("world pod restarted", f"{name} is another instance than at the start")
-            if int(said["oldest"]) > seq + 1:
+            if int(said["oldest"]) > after[name] + 1:
                 raise PlatformTrouble("receipts lost", f"{name} received more than it keeps")
             found += [Receipt.parse(doc) for doc in said["receipts"]]
         return found
 
+    def _ask(self, after: dict[str, int], match: list[str]) -> dict[str, dict[str, Any]]:
+        """What each server says of its receipts: the first is asked, and asks the others, as it is nearer to them."""
+        first, *others = after
+        peers = [f"{_literal(self.servers[name].address)}:{_SERVER_CONTROL},{after[name]}" for name in others]
+        query: dict[str, str | list[str]] = {"after": str(after[first]), "match": match, "peer": peers}
+        said = self._control(first, _SERVER_CONTROL, "GET /receipts", query=query)
+        return {first: said, **dict(zip(others, said.get("peers", []), strict=True))}
+
     def _control(self, pod: str, port: int, request: str, **content: Any) -> dict[str, Any]:  # noqa: ANN401
         return control(self.kube, f"{self.namespace}/{pod}:{port}", request, **content)
+
+
+def _literal(address: str) -> str:
+    """An address as it stands before a port (RFC 3986, section 3.2.2)."""
+    return f"[{address}]" if ":" in address else address
 
 
 def control(

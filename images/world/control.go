@@ -48,9 +48,25 @@ func newControl(instance, kind string, identity map[string]any, j *journal) *htt
 			}
 		}
 		events, newest, oldest := j.after(after, query["match"])
-		writeJSON(w, http.StatusOK, map[string]any{
-			"instance": instance, "seq": newest, "oldest": oldest, kind: events,
-		})
+		answer := map[string]any{"instance": instance, "seq": newest, "oldest": oldest, kind: events}
+		others := []json.RawMessage{}
+		for _, text := range query["peer"] {
+			p, err := parsePeer(text)
+			if err != nil {
+				writeError(w, http.StatusBadRequest, "%s", err)
+				return
+			}
+			other, err := p.ask(r.Context(), kind, query["match"])
+			if err != nil {
+				writeError(w, http.StatusFailedDependency, "%s", err)
+				return
+			}
+			others = append(others, other)
+		}
+		if len(others) > 0 {
+			answer["peers"] = others
+		}
+		writeJSON(w, http.StatusOK, answer)
 	})
 	return mux
 }

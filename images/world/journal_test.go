@@ -88,6 +88,48 @@ func TestControl(t *testing.T) {
 	}
 }
 
+func TestAPeerIsAskedTheSame(t *testing.T) {
+	w, other := startWorld(t), startWorld(t)
+	send(t, dial(t, w.address("http")), "GET /?attempt=n-1 HTTP/1.1\r\nHost: a\r\n\r\n")
+	for _, nonce := range []string{"n-2", "n-3", "else"} {
+		send(t, dial(t, other.address("http")), "GET /?attempt="+nonce+" HTTP/1.1\r\nHost: a\r\n\r\n")
+		other.receipt("request", nonce)
+	}
+	w.receipt("request", "n-1")
+	third := other.receipt("request", "n-3")
+	base := "http://" + w.servers.address.String() + "/receipts?match=n-"
+	address := other.servers.address.String()
+	var answer struct {
+		Instance string
+		Receipts []receipt
+		Peers    []struct {
+			Instance string
+			Receipts []receipt
+		}
+	}
+	getJSON(t, fmt.Sprintf("%s&peer=%s,0&peer=%s,%d", base, address, address, third.Seq-1), &answer)
+	if len(answer.Receipts) != 1 || answer.Receipts[0].Nonce != "n-1" || answer.Instance != w.servers.instance {
+		t.Errorf("of its own: %+v", answer.Receipts)
+	}
+	if len(answer.Peers) != 2 || len(answer.Peers[0].Receipts) != 2 || len(answer.Peers[1].Receipts) != 1 {
+		t.Fatalf("of the peers: %+v", answer.Peers)
+	}
+	if answer.Peers[1].Receipts[0].Nonce != "n-3" || answer.Peers[0].Instance != other.servers.instance {
+		t.Errorf("of the peers: %+v", answer.Peers)
+	}
+	other.servers.stop()
+	for peer, status := range map[string]int{
+		address + ",0": 424, "localhost:80,0": 400, "127.0.0.1:80": 400, "127.0.0.1:80,x": 400, "": 400,
+	} {
+		response, err := http.Get(base + "&peer=" + peer)
+		must(t, err)
+		must(t, response.Body.Close())
+		if response.StatusCode != status {
+			t.Errorf("peer %q: %d, want %d", peer, response.StatusCode, status)
+		}
+	}
+}
+
 func TestBadArgumentsAreNamed(t *testing.T) {
 	certFile, keyFile, _ := newCA(t)
 	taken := startWorld(t)

@@ -46,7 +46,15 @@ class Control(FakeKube):
             return json.dumps({"server": name, "instance": self.receipts[name]["instance"]}).encode()
         assert rest == "receipts"
         self.queries.append(content["query"])
-        return json.dumps(self.receipts[name]).encode()
+        peers = [self._peer(*peer.split(":8800,")) for peer in content["query"]["peer"]]
+        return json.dumps({**self.receipts[name], "peers": peers}).encode()
+
+    def _peer(self, address: str, after: str) -> Doc:
+        (name,) = [server.name for server in (ALPHA, BETA, DECOY) if server.address == address]
+        assert after.isdigit()
+        if name not in self.receipts:
+            raise Refused(424, f"dial tcp {address}:8800: connect: connection refused")
+        return self.receipts[name]
 
     def _host(self, method: str, host: str, body: Any) -> bytes:  # noqa: ANN401
         assert method in {"PUT", "DELETE"}
@@ -116,7 +124,8 @@ def test_receipts_are_those_of_all_servers_since_the_mark(world: World, kube: Co
     kube.receipts["decoy"].update(seq=8, receipts=[received(DECOY, "n-1")])
     found = world.receipts(mark, ["n-", CLIENT])
     assert [(each.server, each.nonce) for each in found] == [("alpha", "n-1"), ("decoy", "n-1")]
-    assert kube.queries == [{"after": "7", "match": ["n-", CLIENT]}] * 3
+    peers = [f"{BETA.address}:8800,7", f"{DECOY.address}:8800,7"]
+    assert kube.queries == [{"after": "7", "match": ["n-", CLIENT], "peer": peers}]
 
 
 def test_spans_that_envoy_reports_are_no_receipts(world: World, kube: Control) -> None:
@@ -124,7 +133,7 @@ def test_spans_that_envoy_reports_are_no_receipts(world: World, kube: Control) -
     assert [each.nonce for each in world.receipts(world.mark(), ["n"])] == ["n-1"]
     kube.queries.clear()
     assert [(each.server, each.port) for each in world.spans({"beta": 7}, CLIENT)] == [("beta", COLLECTOR_PORT)]
-    assert kube.queries == [{"after": "7", "match": [CLIENT]}]
+    assert kube.queries == [{"after": "7", "match": [CLIENT], "peer": []}]
 
 
 def test_the_silence_of_a_server_that_restarted_proves_nothing(world: World, kube: Control) -> None:
@@ -165,7 +174,10 @@ def test_nor_that_of_a_server_that_forgot_some(world: World, kube: Control) -> N
 def test_nor_that_of_one_that_is_gone(world: World, kube: Control) -> None:
     mark = world.mark()
     del kube.receipts["decoy"]
-    with pytest.raises(PlatformTrouble, match='world pod gone: ns/decoy:8800: pods "decoy" not found'):
+    with pytest.raises(PlatformTrouble, match=rf"world pod gone: ns/alpha:8800: dial tcp {DECOY.address}:8800"):
+        world.receipts(mark, ["n"])
+    del kube.receipts["alpha"]
+    with pytest.raises(PlatformTrouble, match='world pod gone: ns/alpha:8800: pods "alpha" not found'):
         world.receipts(mark, ["n"])
 
 
