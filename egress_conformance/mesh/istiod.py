@@ -68,7 +68,7 @@ class Istiod:
 
 def value(metrics: str, name: str) -> int:
     """The sum of a gauge or counter over its labels, of metrics in Prometheus' text format."""
-    lines = [line for line in metrics.splitlines() if line.partition("{")[0].partition(" ")[0] == name]
+    lines = [line for line in metrics.splitlines() if line.startswith((f"{name}{{", f"{name} "))]
     return sum(int(float(line.rpartition(" ")[2])) for line in lines)
 
 
