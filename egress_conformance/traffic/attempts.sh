@@ -1,8 +1,8 @@
 # Runs in the client container under bash: sends one request after another until it is told to stop.
 #
-# arguments: nonce prefix, seconds to live, interval in ms, stats filter, what to write to stdin of curl (as
-#            printf's %b takes it), curl's arguments; `{nonce}` in any of the last two becomes the attempt's nonce, and
-#            what begins with `{greeting}` is written to stdin only when something was received
+# arguments: nonce prefix, seconds to live, shortest and longest interval in ms, stats filter, what to write to stdin of
+#            curl (as printf's %b takes it), curl's arguments; `{nonce}` in any of the last two becomes the attempt's
+#            nonce, and what begins with `{greeting}` is written to stdin only when something was received
 # stdin:     `settle` flushes the access log, prints the stats and waits; then `go` or `quit`
 # stdout:    tab-separated lines: ready TIME STATS | attempt N NONCE START END EXIT WRITE-OUT HEADERS BODY |
 #            settled STATS | spent; times in microseconds; with \n for a line break, \t for a tab and \\ for a
@@ -10,13 +10,13 @@
 #            and HEADERS; WRITE-OUT is JSON with \n for a line break in it; BODY in base64, or `=` and plain text with
 #            \n and \\ as above
 #
-# The longer nothing changes the longer it waits between two attempts, up to a tenth of the time that has passed or
-# 250 ms: what is measured in seconds need not be told to the millisecond, and many attempts keep the machine busy.
+# The longer nothing changes the longer it waits between two attempts, up to a tenth of the time that has passed or the
+# longest interval: what is measured in seconds need not be told to the millisecond, and attempts keep the machine busy.
 #
 # It starts as few processes as it can: what an attempt costs beside its request is what it costs everybody. So Envoy's
 # admin port is asked by bash itself.
-prefix=$1 lifetime=$2 interval=$3 filter=$4 input=$5
-shift 5
+prefix=$1 lifetime=$2 interval=$3 longest=$4 filter=$5 input=$6
+shift 6
 LC_ALL=C
 file=${TMPDIR:-/tmp}/$prefix
 trap 'rm -f "$file".*' EXIT
@@ -90,7 +90,7 @@ while ((${EPOCHREALTIME/[.,]/} < end_of_time)); do
   came="$code ${headers%%$'\n'*}"
   [[ $came == "$outcome" ]] || outcome=$came changed=$end
   pause=$(((end - changed) / 10))
-  ((pause <= 250000)) || pause=250000
+  ((pause <= longest * 1000)) || pause=$((longest * 1000))
   ((pause >= interval * 1000)) || pause=$((interval * 1000))
   printf -v pause '%d.%06d' $((pause / 1000000)) $((pause % 1000000))
   read -r -t "$pause" part

@@ -89,7 +89,7 @@ class Loop:
     ) -> None:
         self.folder = folder
         self.process = subprocess.Popen(
-            ["bash", "-c", SCRIPT, "attempts", "n1", str(lifetime), str(interval), "a.*b", stdin, *arguments],
+            ["bash", "-c", SCRIPT, "attempts", "n1", str(lifetime), str(interval), "250", "a.*b", stdin, *arguments],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

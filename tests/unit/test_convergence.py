@@ -45,14 +45,20 @@ def test_the_loop_is_told_what_to_send_and_for_how_long(clock: Clock) -> None:
     pod = Pod(always(REACHED), clock)
     request = pod.request()
     request.reaches(SITE, cluster=CLUSTER)
-    bash, option, script, name, prefix, lifetime, interval, stats, stdin, *curl = pod.argv
+    bash, option, script, name, prefix, lifetime, interval, longest, stats, stdin, *curl = pod.argv
     assert (bash, option, name, stdin) == ("bash", "-c", "attempts", "")
     assert script.startswith("# Runs in the client container")
-    assert (float(lifetime), interval) == (request.client.recorder.deadline, "20")
+    assert (float(lifetime), interval, longest) == (request.client.recorder.deadline, "20", "250")
     assert "upstream_rq_total" in stats
     assert curl[-1] == f"http://{SITE.host}/headers?attempt={{nonce}}"
     # Receipts are asked for by what marks this check alone, by host, and by whose connections they came.
     assert pod.world.asked == [[prefix, SITE.host, CLIENT]]
+
+
+def test_many_attempts_that_are_to_come_out_alike_keep_their_pace(clock: Clock) -> None:
+    pod = Pod(always(REACHED), clock)
+    pod.request().reaches(SITE, cluster=CLUSTER, times=30)
+    assert pod.argv[6:8] == ["20", "20"]
 
 
 def test_it_waits_for_a_change_to_arrive(clock: Clock) -> None:
