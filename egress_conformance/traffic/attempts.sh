@@ -20,6 +20,7 @@ shift 6
 LC_ALL=C
 file=${TMPDIR:-/tmp}/$prefix
 trap 'rm -f "$file".*' EXIT
+trap '' PIPE # an admin port that goes away must not end the loop; that nobody reads any more is seen at the next command
 escape() { # into $escaped
   escaped=${1//\\/\\\\} escaped=${escaped//$'\t'/\\t} escaped=${escaped//$'\r'/} escaped=${escaped//$'\n'/\\n}
 }
@@ -28,7 +29,7 @@ ask() { # METHOD PATH of the admin port; its answer, escaped, into $escaped, "" 
   {
     printf '%s %s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n' "$1" "$2" >&3
     IFS= read -r -d '' -t 5 -u 3 answer
-  } 3<>"/dev/tcp/localhost/${ADMIN_PORT:-15000}" 2>/dev/null
+  } 2>/dev/null 3<>"/dev/tcp/localhost/${ADMIN_PORT:-15000}"
   [[ $answer == HTTP/1.?' 200 '* ]] || answer=
   escape "${answer#*$'\r\n\r\n'}"
 }
