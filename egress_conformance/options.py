@@ -54,7 +54,9 @@ OPTIONS = (
     Option("--no-install", "install nothing on this machine, not even a container engine", default=False),
     Option("--kubeconfig", "existing: the kubeconfig file (default: as kubectl)", metavar="FILE"),
     Option("--context", "existing: the context in it (default: the current one)", metavar="NAME"),
-    Option("--revision", "existing: the Istio revision to test (default: the default one)", metavar="REV"),
+    Option(
+        "--revision", "the Istio revision to test; kind: installed if need be (default: the default)", metavar="REV"
+    ),
     Option(
         "--allow-mesh-changes",
         "existing: allow changes to mesh-wide settings; they are put back",
@@ -91,6 +93,22 @@ class Options:
     def of(cls, values: dict[str, Any]) -> "Options":
         """Options from parsed arguments."""
         return cls(**{field.name: values[field.name] for field in fields(cls)})
+
+    def arguments(self) -> list[str]:
+        """These choices as they are typed; what is as by default is left out."""
+        words: list[str] = []
+        for option in OPTIONS:
+            value = getattr(self, option.name)
+            if value is True:
+                words.append(option.flag)
+            elif value and value != option.default:
+                words += [option.flag, str(value)]
+        return words
+
+    @property
+    def revision_name(self) -> str:
+        """The revision as Istio names its own things by it: "" for the default one."""
+        return "" if self.revision in {None, "default"} else str(self.revision)
 
     @property
     def deadline_seconds(self) -> int:

@@ -118,6 +118,7 @@ def make_provider(options: Options) -> Provider:
         install=not options.no_install,
         fresh=options.fresh,
         name=options.cluster,
+        revision=options.revision_name,
     )
 
 
@@ -203,14 +204,16 @@ class Platform:
 
     def _install(self, kube: Kube, release: IstioRelease) -> None:
         """Have Istio installed as the suite's profile is now."""
-        wanted = install.wanted(release)
-        mark = kube.get("v1", "ConfigMap", INSTALLED, OWN_NAMESPACE) or {"data": {}}
-        there = install.installed(kube) == release.tag
+        revision = self.cluster.revision
+        wanted = install.wanted(release, revision)
+        name = f"{INSTALLED}-{revision}" if revision else INSTALLED
+        mark = kube.get("v1", "ConfigMap", name, OWN_NAMESPACE) or {"data": {}}
+        there = install.installed(kube, revision) == release.tag
         if there and mark["data"].get("digest") == wanted:
             return
-        self._say(f"installing Istio {release.full_version}")
-        install.install(self.cluster, release)
-        metadata = {"name": INSTALLED, "namespace": OWN_NAMESPACE}
+        self._say(f"installing Istio {release.full_version}" + (f" as revision {revision}" if revision else ""))
+        install.install(self.cluster, release, revision=revision)
+        metadata = {"name": name, "namespace": OWN_NAMESPACE}
         kube.apply({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {"digest": wanted}})
 
     def _take(self, lease: RunLease) -> str | None:

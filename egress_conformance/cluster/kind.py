@@ -58,6 +58,7 @@ class KindProvider:
         install: whether Debian packages (a container engine, build tools) may be installed.
         fresh: make the cluster anew even if it is up.
         name: name of the cluster, instead of one made of the version.
+        revision: the revision of Istio to use, "" for the default one.
         console: where progress is shown.
     """
 
@@ -71,6 +72,7 @@ class KindProvider:
         install: bool = True,
         fresh: bool = False,
         name: str | None = None,
+        revision: str = "",
         console: Console | None = None,
     ) -> None:
         if name is not None and not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,40}", name):
@@ -81,6 +83,7 @@ class KindProvider:
         self.images = images
         self.install = install
         self.fresh = fresh
+        self.revision = revision
         self.console = console or Console(stderr=True)
         self.cluster_name = name or f"istio-egress-{self.istio.replace('.', '-')}"
         self.home = cache_dir() / "clusters" / self.cluster_name
@@ -123,6 +126,7 @@ class KindProvider:
                 tag=images.tag,
                 upstream_envoy=images.upstream_envoy,
             ),
+            revision=self.revision,
             node_containers=tuple(container.name for container in nodes_of(engine, self.cluster_name)),
             engine=engine.env,
         )

@@ -43,9 +43,9 @@ def _files(release: IstioRelease, revision: str) -> list[Path]:
     return files
 
 
-def wanted(release: IstioRelease) -> str:
+def wanted(release: IstioRelease, revision: str = "") -> str:
     """What `install` makes of a cluster, by its content: 16 hexadecimal digits."""
-    files = {path.name: path.read_text(encoding="utf-8") for path in _files(release, "")}
+    files = {path.name: path.read_text(encoding="utf-8") for path in _files(release, revision)}
     return key_of({**files, "tag": release.tag, "hub": release.hub})
 
 

@@ -38,6 +38,24 @@ def test_options_are_made_of_what_was_parsed_and_of_nothing_else() -> None:
     assert Options.of(values) == Options(istio="1.29", fresh=True)
 
 
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (Options(), []),
+        (Options(istio="1.29", fresh=True), ["--istio", "1.29", "--fresh"]),
+        (Options(deadline="30", provider="kind", images="build"), ["--images", "build"]),
+    ],
+)
+def test_they_are_typed_as_they_were_and_a_default_is_not(options: Options, words: list[str]) -> None:
+    assert options.arguments() == words
+    assert Options.of(vars(parser().parse(words))) == options
+
+
+@pytest.mark.parametrize(("revision", "name"), [(None, ""), ("default", ""), ("canary", "canary")])
+def test_the_default_revision_has_no_name(revision: str | None, name: str) -> None:
+    assert Options(revision=revision).revision_name == name
+
+
 def test_a_kubeconfig_may_be_in_the_home_folder(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", "/home/me")
     assert Options(kubeconfig="~/staging").kubeconfig_path == Path("/home/me/staging")

@@ -1,6 +1,7 @@
 """The platform of a run: waited for where the user says so, installed anew only where it would come out otherwise."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -143,8 +144,8 @@ class Installs:
         self.fails = False
         monkeypatch.setattr(install, "install", self)
 
-    def __call__(self, cluster: Cluster, release: IstioRelease) -> None:
-        assert (cluster.context, release) == ("c", RELEASE)
+    def __call__(self, cluster: Cluster, release: IstioRelease, *, revision: str) -> None:
+        assert (cluster.context, release, revision) == ("c", RELEASE, cluster.revision)
         self.done += 1
         if self.fails:
             raise PlatformTrouble("Istio not installed", "timed out")
@@ -176,6 +177,21 @@ def test_one_that_is_as_it_should_be_is_left_alone(make: Make, installs: Install
     assert installs.done == 1
     assert kube.did == []
     assert said == ["installing Istio 1.31.0"]
+
+
+def test_one_of_another_revision_is_installed_beside_it_and_marked(
+    make: Make, installs: Installs, said: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kube = FakeKube().add(deployment())
+    have_it(make(), kube)
+    platform = make()
+    platform._cluster = replace(OneCluster().up(), revision="canary")
+    platform._install(kube, RELEASE)
+    assert installs.done == 2
+    assert said[-1] == "installing Istio 1.31.0 as revision canary"
+    mark = kube.objects["ConfigMap", "egress-conformance", "installed-istio-canary"]
+    assert mark["data"] == {"digest": install.wanted(RELEASE, "canary")}
+    assert install.wanted(RELEASE, "canary") != install.wanted(RELEASE)
 
 
 def another_version(kube: FakeKube) -> None:
