@@ -17,7 +17,7 @@ from egress_conformance.cluster.images import ImageSet
 from egress_conformance.cluster.packages import ensure_packages
 from egress_conformance.cluster.progress import Steps
 from egress_conformance.cluster.recipe import HUB, IMAGES, Recipe, missing, missing_tools
-from egress_conformance.cluster.recipes import recipes
+from egress_conformance.cluster.recipes import fortio, recipes
 from egress_conformance.cluster.versions import versions
 from egress_conformance.errors import UserError
 
@@ -101,6 +101,16 @@ class Builder:
         wanted = recipes(versions(), versions().newest)
         self.build(wanted.client, wanted.world)
         return wanted.client.images[0], wanted.world.images[0]
+
+    def fortio(self) -> str:
+        """Have the image of the load of an upgrade, and give its name.
+
+        Raises:
+            UserError: something a build needs is missing, or a build failed.
+        """
+        wanted = fortio(versions())
+        self.build(wanted)
+        return wanted.images[0]
 
     def path(self, recipe: Recipe) -> Path:
         """Where the files of an artefact are."""

@@ -62,6 +62,20 @@ def recipes(versions: Versions, istio: str) -> Recipes:
     return Recipes(kind, compiled, istio_images, client, world, base, node)
 
 
+def fortio(versions: Versions) -> Recipe:
+    """The load of an upgrade; no run needs it, and nothing else is made of it."""
+    return Recipe(
+        name="fortio",
+        what="compile Fortio",
+        typical=60,
+        script="fortio",
+        inputs={"GO": versions.go},
+        needs=(_debian(versions, "debian-base", SMALL_DEBIAN),),
+        tools=("go",),
+        repositories=("fortio",),
+    )
+
+
 def _istio(versions: Versions, row: IstioRow, istio: str, debian: Recipe) -> tuple[Recipe, Recipe]:
     """Istio's programs, and the images of istiod and of the proxy with one tag."""
     compiled = _compiled(

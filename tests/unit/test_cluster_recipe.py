@@ -7,7 +7,7 @@ import pytest
 
 from egress_conformance.cluster import recipe as recipe_module
 from egress_conformance.cluster.recipe import IMAGES, Recipe, missing, missing_tools
-from egress_conformance.cluster.recipes import recipes
+from egress_conformance.cluster.recipes import fortio, recipes
 from egress_conformance.cluster.versions import versions
 from egress_conformance.errors import UserError
 
@@ -104,3 +104,13 @@ def test_an_istio_nobody_knows_is_refused_with_those_that_exist() -> None:
     with pytest.raises(UserError, match=re.escape("Istio 1.4 cannot be built here: choose one of 1.28, 1.29, 1.31")):
         recipes(versions(), "1.4")
     assert versions().newest == "1.31"
+
+
+def test_nothing_is_made_of_the_load_of_an_upgrade() -> None:
+    """A change to it rebuilds no node and no Istio, which would take a quarter of an hour."""
+    wanted = fortio(versions())
+    assert wanted.images == (f"localhost/istio-egress-conformance/fortio:{wanted.key}",)
+    for istio in versions().istio:
+        for recipe in vars(recipes(versions(), istio)).values():
+            assert "fortio" not in {each.script for each in every(recipe)}
+            assert "fortio" not in {source for each in every(recipe) for source in each.sources}
