@@ -19,6 +19,8 @@ class Entry:
         case: what it declares.
         article: whether the article that started this project shows it.
         controls: its controls in words.
+        rows: how many rows its table has.
+        command: the command of `egress-conformance` that tries it.
     """
 
     area: str
@@ -26,6 +28,7 @@ class Entry:
     article: bool
     controls: str
     rows: int = 1
+    command: str = "run"
 
     def as_dict(self) -> dict[str, object]:
         """For JSON."""
@@ -43,6 +46,7 @@ class Entry:
             "article": self.article,
             "source": self.case.source,
             "rows": self.rows,
+            "command": self.command,
         }
 
 

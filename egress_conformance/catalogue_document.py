@@ -15,7 +15,8 @@ Generated from the cases by `egress-conformance catalogue --write`; do not edit.
 - **controls**: checks that must come out the other way before, beside or after the subject is in place; a *twin* is
   the same manifest without its fault. Each case can also be shown to fail (`egress-conformance prove`).
 - **runs**: the mode of the mesh; *alone* if no other case may run meanwhile; what else is needed. Where something is
-  missing the case is skipped and says so.
+  missing the case is skipped and says so. Cases of another command name it; `run`
+  and `prove` do not know them.
 - **Istio**: the versions that promise it; nothing: all. A table of expectations reads `from version: expected`.
 """
 
@@ -44,6 +45,8 @@ def _text(expected: object) -> str:
 def _row(entry: Entry) -> str:
     case = entry.case
     runs = [str(case.mode), *(["alone"] if case.flips else []), *(need.name.lower() for need in case.requires)]
+    if entry.command != "run":
+        runs = [f"`egress-conformance {entry.command}`"]
     versions = [f"since {case.since}"] if case.since else []
     versions += [f"until {case.until}"] if case.until else []
     versions += [f"from {first}: {_text(expected)}" for first, expected in case.by_version.items()]

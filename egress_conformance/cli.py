@@ -4,7 +4,8 @@ import json
 import logging
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,17 +21,27 @@ from egress_conformance.cluster import doctor as doctor_of
 from egress_conformance.errors import ExitCode, PlatformTrouble, UserError
 from egress_conformance.options import OPTIONS, Options
 from egress_conformance.platform import Platform
+from egress_conformance.upgrade import cases as upgrade_cases
+from egress_conformance.upgrade import command as upgrade_of
+from egress_conformance.upgrade.names import ROUTES
 
 ROOT = Path(__file__).resolve().parents[1]
 WORKERS = "4"
 """Clients mostly wait for propagation: four of them keep two cores busy."""
 
+FOR_UPGRADE = (
+    *("provider", "images", "cases", "deadline", "cluster", "no_install"),
+    *("kubeconfig", "context", "revision", "world_image"),
+)
+"""Options of a run that mean something to an upgrade."""
+
 Command = Callable[..., None]
+_FILE = click.Path(path_type=Path)
 
 
-def _with_options(command: Command) -> Command:
-    """Give a command the options of `options.OPTIONS`."""
-    for option in reversed(OPTIONS):
+def _with_options(command: Command, names: Sequence[str] = ()) -> Command:
+    """Give a command the options of `options.OPTIONS`, or some of them by name."""
+    for option in reversed([option for option in OPTIONS if option.name in names or not names]):
         settings: dict[str, Any] = {"help": option.help, "default": option.default, "metavar": option.metavar}
         if isinstance(option.default, bool):
             settings = {"help": option.help, "is_flag": True}
@@ -79,16 +90,56 @@ def soak(times: int, busy: int, arguments: tuple[str, ...]) -> None:
     sys.exit(soak_of.soak(times, busy, arguments, ROOT, Console()))
 
 
+@cli.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": True})
+@partial(_with_options, names=FOR_UPGRADE)
+@click.option("--from", "old", metavar="VERSION", help="kind: version of Istio to begin with, e.g. 1.29")
+@click.option("--to", "new", metavar="VERSION", help="kind: version to upgrade to, e.g. 1.31")
+@click.option("--route", "routes", multiple=True, type=click.Choice(ROUTES), help="kind: which way (default: all)")
+@click.option("--keep", is_flag=True, help="kind: leave the cluster up at the end, to look at it")
+@click.option("--before", type=_FILE, metavar="LEDGER", help="existing: the ledger of a run before the change")
+@click.option("--after", type=_FILE, metavar="LEDGER", help="existing: where that of a run after it will be put")
+@click.option("--load-image", default="", metavar="IMAGE", help="existing: image of the load's clients (images/fortio)")
+@click.option("--clients", type=click.IntRange(1, 20), default=3, show_default=True, help="pods that send")
+@click.option("--qps", type=click.IntRange(1, 50), default=5, show_default=True, help="of each to each destination")
+@click.option("--allow", type=_FILE, metavar="FILE", help="changes your team allows for a while (docs/diff.md)")
+@click.argument("pytest_arguments", nargs=-1, type=click.UNPROCESSED)
+def upgrade(
+    pytest_arguments: tuple[str, ...],
+    *,
+    routes: tuple[str, ...],
+    keep: bool,
+    load_image: str,
+    clients: int,
+    qps: int,
+    allow: Path | None,
+    **values: Any,  # noqa: ANN401
+) -> None:
+    """Upgrade Istio under traffic, by several routes, and run the suite at each station. Further arguments: pytest's.
+
+    On an existing cluster somebody else makes the change: traffic goes on from --before until --after is there.
+    """
+    versions, ledgers = (values.pop("old"), values.pop("new")), (values.pop("before"), values.pop("after"))
+    options = Options(**values)
+    traffic = upgrade_of.Traffic(clients, qps)
+    report = upgrade_of.Report(ROOT, allow, Console())
+    if options.provider == "existing":
+        if None in ledgers or any([*versions, *routes, keep, *pytest_arguments]):
+            raise UserError(
+                "on an existing cluster the change is yours", "name --before and --after, no version or route"
+            )
+        sys.exit(upgrade_of.on_existing(options, ledgers, load_image, traffic, report))
+    if None in versions or any(ledgers) or options.revision:
+        raise UserError("on kind an upgrade needs two versions, the rest is its own", "name --from and --to alone")
+    sys.exit(
+        upgrade_of.on_kind(options, versions, traffic, report, routes=routes, arguments=pytest_arguments, keep=keep)
+    )
+
+
 def _pytest_command(options: Options, arguments: list[str]) -> list[str]:
     command = ["--rootdir", str(ROOT), "-c", str(ROOT / "pyproject.toml"), "--no-header"]
     # A team's own cases may lie in a repository of their own, where our conftest.py is not.
     command += ["-p", "egress_conformance.plugin"]
-    for option in OPTIONS:
-        value = getattr(options, option.name)
-        if value is True:
-            command.append(option.flag)
-        elif value and value != option.default:
-            command += [option.flag, str(value)]
+    command += options.arguments()
     if not any(argument.startswith(("-n", "--numprocesses")) for argument in arguments):
         command += ["-n", WORKERS]
     named = any(Path(argument.partition("::")[0]).exists() for argument in arguments if not argument.startswith("-"))
@@ -150,7 +201,8 @@ def doctor(**values: Any) -> None:  # noqa: ANN401
 @click.option("--check", is_flag=True, help="end with 1 if docs/catalogue.md is not what --write would make of it")
 def catalogue(*, area: str | None, as_json: bool, write: bool, check: bool) -> None:
     """List every case: id, statement, source. Needs no cluster."""
-    entries = catalogue_of.collect(ROOT, ROOT / "suites")
+    entries = [*catalogue_of.collect(ROOT, ROOT / "suites"), *upgrade_cases.entries()]
+    entries.sort(key=lambda entry: (entry.area, entry.case.id))
     if write or check:
         document = ROOT / "docs" / "catalogue.md"
         text = catalogue_document.render(entries)
@@ -175,13 +227,12 @@ def catalogue(*, area: str | None, as_json: bool, write: bool, check: bool) -> N
 
 def _with_ledgers(command: Command) -> Command:
     """Give a command the arguments of all that compare ledgers."""
-    file = click.Path(path_type=Path)
     decorators = (
-        click.argument("ledgers", nargs=-1, type=file, metavar="LEDGER..."),
+        click.argument("ledgers", nargs=-1, type=_FILE, metavar="LEDGER..."),
         click.option("--published", multiple=True, metavar="VERSION", help="a ledger in reports/; they come first"),
-        click.option("--allow", type=file, metavar="FILE", help="changes your team allows for a while (docs/diff.md)"),
-        click.option("--json", "json_file", type=file, metavar="FILE", help="as JSON; - prints it instead of a table"),
-        click.option("--html", "html_file", type=file, metavar="FILE", help="as a page"),
+        click.option("--allow", type=_FILE, metavar="FILE", help="changes your team allows for a while (docs/diff.md)"),
+        click.option("--json", "json_file", type=_FILE, metavar="FILE", help="as JSON; - prints it instead of a table"),
+        click.option("--html", "html_file", type=_FILE, metavar="FILE", help="as a page"),
     )
     for decorate in reversed(decorators):
         command = decorate(command)

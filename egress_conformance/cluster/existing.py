@@ -70,6 +70,7 @@ class ExistingProvider:
         allow_mesh_changes: whether mesh-wide settings may be changed.
         client_image: image of the client pods, from where the cluster can pull it; "" is refused.
         world_image: image of the world's pods, likewise.
+        further_rights: what is needed beyond what a run needs.
     """
 
     kubeconfig: Path | None
@@ -79,6 +80,7 @@ class ExistingProvider:
     client_image: str
     world_image: str
     name: str = "existing"
+    further_rights: tuple[Right, ...] = ()
 
     def up(self) -> Cluster:
         """Find the cluster, and in it an Istio that the suite can run against.
@@ -102,7 +104,9 @@ class ExistingProvider:
         told("kubeconfig", f"{path}, context {context}")
         with connect(path, context) as api:
             told("API server", f"{api.address}, Kubernetes {api.ask('/version')['gitVersion']}")
-            rights = [right for right in RIGHTS if self.allow_mesh_changes or not right.mesh_wide]
+            rights = [
+                right for right in (*RIGHTS, *self.further_rights) if self.allow_mesh_changes or not right.mesh_wide
+            ]
             _require(api, rights)
             told("rights", "all that the suite needs")
             istiod, digest = _istiod_image(api, self.revision or "default")

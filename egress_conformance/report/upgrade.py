@@ -65,6 +65,7 @@ class Lost(Model):
     client: str
     ms: float
     outcome: str
+    fortio: list[str] = Field(description="what Fortio logged about then of this destination")
     envoy: list[str] = Field(description="what the client's Envoy logged about then of requests that went wrong")
     istiod: list[str] = Field(description="what istiod logged about then of the client's proxy")
 

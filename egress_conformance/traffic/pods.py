@@ -143,7 +143,7 @@ class ClientPods:
         hint = f"kubectl -n {namespace} describe pod {name}"
         seconds = SECONDS
         pod = wait_for(f"client pod {name}", look, seconds=seconds, hint=hint, every=0.1, seen=lambda: last)
-        if not _has_sidecar(pod):
+        if not has_sidecar(pod):
             revision = self._values["revision"]
             raise PlatformTrouble(
                 "no sidecar", f"Istio injected none into {namespace}: is revision {revision!r} there?"
@@ -166,6 +166,7 @@ def client_doc(values: dict[str, str], patch: Path | None) -> Doc:
     return merged
 
 
-def _has_sidecar(pod: Doc) -> bool:
+def has_sidecar(pod: Doc) -> bool:
+    """Whether a pod has a sidecar, as a container or as an init container that stays."""
     spec = pod["spec"]
     return any(c["name"] == "istio-proxy" for c in spec["containers"] + spec.get("initContainers", []))

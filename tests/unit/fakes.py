@@ -182,7 +182,7 @@ class FakeKube(Kube):
         self._do(f"patch {describe(doc)}")
         for operation in operations:
             assert operation["op"] == "replace"
-            *path, last = operation["path"].strip("/").split("/")
+            *path, last = (step.replace("~1", "/") for step in operation["path"].strip("/").split("/"))
             place = self.objects[key(doc)]
             for step in path:
                 place = place[step]

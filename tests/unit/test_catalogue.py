@@ -106,6 +106,7 @@ def test_an_entry_is_told_as_json() -> None:
         "article": True,
         "source": "there",
         "rows": 1,
+        "command": "run",
     }
 
 

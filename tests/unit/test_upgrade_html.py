@@ -27,6 +27,7 @@ def test_all_of_it_is_there() -> None:
         "what is done in move to canary",
         "1 by the load",
         "what Envoy says",
+        "Unable to connect: refused",
         "before → after: 1 unexplained change",
         "RES-01 envoy.flags: - → UH",
         "as two webhooks vote: VAL-06",

@@ -146,6 +146,7 @@ def upgrade(text: str = "", **changes: Any) -> Upgrade:  # noqa: ANN401
         client="load-1",
         ms=5000.0,
         outcome=f"-1 {text}",
+        fortio=["Unable to connect: refused"],
         envoy=[f"[2026-08-28T03:41:07.000Z] UF {text}"],
         istiod=[f"2026-08-28T03:41:07.000000Z info ads {text}"],
     )

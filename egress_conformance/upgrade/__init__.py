@@ -1,0 +1,1 @@
+"""An upgrade of Istio under traffic: the load, the steps, the suite at each station, and the verdicts."""

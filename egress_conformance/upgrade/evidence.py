@@ -1,0 +1,133 @@
+"""What the logs say: the requests, and of each lost one what its Envoy and istiod had to say about then."""
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from egress_conformance.report.upgrade import Lost
+from egress_conformance.upgrade.logs import Line, Logs
+from egress_conformance.upgrade.sent import Request, is_request, parse
+
+NAMESPACE = "egress-load"
+"""Namespace of the load's clients."""
+
+PROXY = "istio-proxy"
+REJECTED = "ACK ERROR"
+"""How istiod's log names a configuration that a proxy rejected (pilot/pkg/xds: shouldRespond)."""
+
+SHOWN = 4
+"""Lines that are told of each witness with a lost request."""
+
+SLACK_SECONDS = 1
+"""How much before and after a request its lines are looked for: a connection was begun before, a push takes effect."""
+
+_TIME = re.compile(r"\[?(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,6})?)\d*Z")
+
+
+@dataclass(frozen=True)
+class Said:
+    """A line with a time in it: of a client's Envoy, or of istiod."""
+
+    at: float
+    pod: str
+    text: str
+
+    @classmethod
+    def of(cls, line: Line) -> "Said | None":
+        """A line of Envoy's access log or of istiod's log; None for one that does not begin with a time."""
+        match = _TIME.match(line.text)
+        if match is None:
+            return None
+        return cls(datetime.fromisoformat(match[1]).replace(tzinfo=UTC).timestamp(), line.source.pod, line.text)
+
+
+def kept_of_client(container: str, text: str) -> bool:
+    """Which lines of a client's logs are kept: Fortio's access log and errors, and Envoy's access log."""
+    return text.startswith("[") if container == PROXY else is_request(text) or is_error(text)
+
+
+def kept_of_istiod(_container: str, text: str) -> bool:
+    """Which lines of istiod's log are kept: those about clients of the load."""
+    return f".{NAMESPACE}" in text
+
+
+def is_error(text: str) -> bool:
+    """Whether a line of Fortio's own log tells of something that went wrong."""
+    return text.startswith('{"ts":') and ('"level":"err"' in text or '"level":"warn"' in text)
+
+
+def of_fortio(line: Line) -> Said:
+    """A line of Fortio's own log, by its container: what went wrong, in its words."""
+    said = json.loads(line.text)
+    words = [str(said[key]) for key in ("msg", "err") if key in said]
+    return Said(float(said["ts"]), f"{line.source.pod}/{line.source.container}", ": ".join(words))
+
+
+@dataclass
+class Evidence:
+    """Reads the logs on as they grow.
+
+    Attributes:
+        requests: all that were sent.
+        fortio: what Fortio logged of what went wrong.
+        envoy: what the clients' Envoys logged of what went wrong.
+        istiod: what istiod logged about the clients.
+    """
+
+    logs: Logs
+    requests: list[Request] = field(default_factory=list)
+    fortio: list[Said] = field(default_factory=list)
+    envoy: list[Said] = field(default_factory=list)
+    istiod: list[Said] = field(default_factory=list)
+    _read: int = 0
+
+    def read(self) -> "Evidence":
+        """Read what came since."""
+        fresh = self.logs.lines(self._read)
+        self._read += len(fresh)
+        for line in fresh:
+            container = line.source.container
+            if line.source.namespace == NAMESPACE and container != PROXY:
+                if is_request(line.text):
+                    self.requests.append(parse(line.text, line.source.pod, container))
+                else:
+                    self.fortio.append(of_fortio(line))
+            elif (said := Said.of(line)) is not None:
+                (self.envoy if container == PROXY else self.istiod).append(said)
+        return self
+
+    def between(self, begins: float, ends: float) -> list[Request]:
+        """The requests that were begun within a time."""
+        return [request for request in self.requests if begins <= request.at < ends]
+
+    def rejected(self, begins: float, ends: float) -> list[str]:
+        """Lines of istiod about configuration that clients of the load rejected within a time."""
+        return [said.text for said in self.istiod if begins <= said.at < ends and REJECTED in said.text]
+
+    def lost(self, request: Request, spans: Sequence[tuple[str, float, float]], started: float) -> Lost:
+        """A lost request with what is known of it.
+
+        Args:
+            request: the request.
+            spans: names, begins and ends of the parts of the time line.
+            started: when the time line begins.
+        """
+        sender, over = f"{request.client}/{request.destination}", request.at + request.ms / 1000
+        begins, ends = request.at - SLACK_SECONDS, over + SLACK_SECONDS
+        fortio = [each.text for each in self.fortio if each.pod == sender and request.at <= each.at <= over + 0.1]
+        envoy = [said.text for said in self.envoy if said.pod == request.client and begins <= said.at < ends]
+        istiod = [said.text for said in self.istiod if begins <= said.at < ends and f"{request.client}." in said.text]
+        segment = next((name for name, first, last in spans if first <= request.at < last), "")
+        return Lost(
+            at=round(request.at - started, 3),
+            segment=segment,
+            destination=request.destination,
+            client=request.client,
+            ms=round(request.ms, 1),
+            outcome=request.outcome,
+            fortio=fortio[:SHOWN],
+            envoy=envoy[:SHOWN],
+            istiod=istiod[:SHOWN],
+        )
