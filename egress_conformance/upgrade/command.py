@@ -185,7 +185,7 @@ def _under_traffic(
     say: Say,
 ) -> Upgrade:
     """Do something while the load goes on, and write the report. Whatever happens, the load is taken away."""
-    with _stopped(load):
+    with _stopped(load, say):
         say("starting the load")
         load.start()
         timeline = Timeline(kube, load, folder, say)
@@ -203,7 +203,7 @@ def _under_traffic(
 
 
 @contextmanager
-def _stopped(load: Load) -> Iterator[None]:
+def _stopped(load: Load, say: Say) -> Iterator[None]:
     """The load is stopped on leaving; a second Ctrl-C does not leave it half taken away."""
     try:
         yield
@@ -211,5 +211,7 @@ def _stopped(load: Load) -> Iterator[None]:
         previous = signal.signal(signal.SIGINT, signal.SIG_IGN)
         try:
             load.stop()
+        except PlatformTrouble as trouble:
+            say(f"not all of the load could be taken away ({trouble}); the next upgrade will")
         finally:
             signal.signal(signal.SIGINT, previous)

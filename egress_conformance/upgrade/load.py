@@ -204,10 +204,11 @@ class Load:
         """The clients as they are."""
         return self._kube.find("v1", "Pod", NAMESPACE, _LABELS)
 
-    def settle(self, *, served: bool = False) -> None:
+    def settle(self, seconds: int = 0, *, served: bool = False) -> None:
         """Wait until each client has sent some more to each destination.
 
         Args:
+            seconds: as much as it sends in this time, if that is more.
             served: only what came out well counts.
 
         Raises:
@@ -215,17 +216,18 @@ class Load:
         """
         since, names = time.time(), [pod["metadata"]["name"] for pod in self.pods()]
         pairs = [(client, destination) for client in names for destination in self.destinations]
+        wanted = max(SETTLED, seconds * self._settings.qps)
         last: list[str] = []
 
         def look() -> bool | None:
             fresh = [request for request in self.evidence.read().requests if request.at >= since]
-            last[:] = lacking(fresh, pairs, SETTLED, served=served)
+            last[:] = lacking(fresh, pairs, wanted, served=served)
             return None if last else True
 
         wait_for(
-            f"{SETTLED} requests of each client to each destination",
+            f"{wanted} requests of each client to each destination",
             look,
-            seconds=SECONDS,
+            seconds=2 * seconds + SECONDS,
             hint=f"kubectl -n {NAMESPACE} logs deployment/load --all-containers --tail 20",
             every=0.5,
             seen=lambda: f"fewer by {', '.join(last[:4])}",

@@ -120,18 +120,20 @@ class Logs:
 
     def _follow(self, source: Source, keep: Callable[[str, str], bool]) -> None:
         last: float | None = None
-        seen = self._seen[source]
+        seen, pause = self._seen[source], LOOK_SECONDS
         while True:
+            # A container that is done, like istio-init, has nothing more to say.
+            pause = min(2 * pause, SILENT_SECONDS)
             since = None if last is None else int(time.monotonic() - last) + 2
             try:
                 for text in self._open(source, since):
-                    last = time.monotonic()
+                    last, pause = time.monotonic(), LOOK_SECONDS
                     if text not in seen and keep(source.container, text):
                         seen.add(text)
                         self._lines.append(Line(source, text))
             except (urllib3.exceptions.HTTPError, OSError, ApiException):
-                pass  # silent for long, or the API server is away: open it again
-            if self._is_gone(source) or self._stop.wait(LOOK_SECONDS):
+                pause = LOOK_SECONDS  # silent for long, or the API server is away: open it again
+            if self._is_gone(source) or self._stop.wait(pause):
                 return
 
     def _is_gone(self, source: Source) -> bool:

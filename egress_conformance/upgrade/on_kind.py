@@ -148,7 +148,7 @@ class OnKind:
     def _canary(self, _: Kube, load: Load, timeline: Timeline) -> None:
         old, new = self._versions
         route = names.CANARY
-        with timeline.step(names.INSTALL, route, f"istioctl install --revision {REVISION}, of {new}"):
+        with timeline.step(names.INSTALL, route, f"istioctl install --revision {REVISION}, of {new}", drain=True):
             self._platform(new, revision=REVISION)
         timeline.station(
             names.BESIDE, route, f"clients of {old}, with {new} beside it", lambda folder: self._suite(old, folder)
@@ -165,7 +165,8 @@ class OnKind:
         with timeline.step(names.ROLL_BACK, route, "label istio.io/rev=default, rollout restart"):
             load.move("")
             load.restart()
-        with timeline.step(names.REMOVE, route, f"istioctl uninstall --revision {REVISION}; the CRDs stay"):
+        what = f"istioctl uninstall --revision {REVISION}; the CRDs stay"
+        with timeline.step(names.REMOVE, route, what, drain=True):
             install.uninstall(self._clusters[new], self.release(new), REVISION)
 
     def _in_place(self, kube: Kube, load: Load, timeline: Timeline) -> None:
@@ -173,22 +174,18 @@ class OnKind:
         route = names.IN_PLACE
         injector = Injector(kube, NAMESPACE)
         before = injector.now()
-        with timeline.step(names.CONTROL_PLANE, route, f"istioctl install of {new}, egress gateway included"):
+        what = f"istioctl install of {new}, egress gateway included"
+        with timeline.step(names.CONTROL_PLANE, route, what, drain=True):
             self._platform(new)
         after = injector.now()
 
         def skewed(folder: Path) -> int:
-            try:
-                injector.put(before)
-                code = self._suite(new, folder)
-            except PlatformTrouble:
-                injector.put(after)
-                raise
-            injector.put(after)
-            return code
+            injector.put(before)
+            return self._suite(new, folder)
 
         timeline.station(names.SKEW, route, f"istiod of {new}, sidecars as the old one injects them", skewed)
-        with timeline.step(names.RESTART, route, "rollout restart"):
+        with timeline.step(names.RESTART, route, "the injection of the new istiod again; rollout restart"):
+            injector.put(after)
             load.restart()
         timeline.station(names.AFTER, route, f"Istio {new} alone", lambda folder: self._suite(new, folder))
 
@@ -197,7 +194,7 @@ class OnKind:
         minor = ".".join(self.release(old).full_version.split(".")[:2])
         before = settings(kube)
         what = f"istioctl install of {new} with compatibilityVersion={minor}, rollout restart"
-        with timeline.step(names.COMPATIBILITY_VERSION, names.COMPATIBILITY, what):
+        with timeline.step(names.COMPATIBILITY_VERSION, names.COMPATIBILITY, what, drain=True):
             values = {"values.compatibilityVersion": minor}
             install.install(self._clusters[new], self.release(new), values=values)
             load.restart()

@@ -19,6 +19,9 @@ from egress_conformance.upgrade.load import Load
 from egress_conformance.upgrade.sent import sent
 from egress_conformance.waiting import persist
 
+DRAIN_SECONDS = 60
+"""A proxy closes the connections of a listener that was replaced after 45 s (ProxyConfig.drainDuration)."""
+
 Say = Callable[[str], None]
 
 
@@ -59,15 +62,21 @@ class Timeline:
         self.ledgers: dict[str, Ledger] = {}
 
     @contextmanager
-    def step(self, name: str, route: str, what: str) -> Iterator[None]:
+    def step(self, name: str, route: str, what: str, *, drain: bool = False) -> Iterator[None]:
         """Something that is done; the step ends when every client has sent some more.
+
+        Args:
+            name: of the step.
+            route: it belongs to.
+            what: is done.
+            drain: wait until proxies have closed the connections of listeners that were replaced.
 
         Raises:
             PlatformTrouble: it could not be done; that is noted too.
         """
         with self._part(Part(name, "step", route, what, time.time())):
             yield
-            self._load.settle()
+            self._load.settle(DRAIN_SECONDS if drain else 0)
 
     def station(self, name: str, route: str, what: str, suite: Callable[[Path], int]) -> None:
         """A run of the suite. One that comes to no result is noted, and the upgrade goes on.

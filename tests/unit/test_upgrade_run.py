@@ -70,7 +70,7 @@ class QuietLoad(Load):
         self.destinations = list(DESTINATIONS)
         self.settled = 0
 
-    def settle(self, *, served: bool = False) -> None:  # noqa: ARG002  (takes what the real one takes)
+    def settle(self, seconds: int = 0, *, served: bool = False) -> None:  # noqa: ARG002  (takes what the real one takes)
         self.settled += 1
 
 
