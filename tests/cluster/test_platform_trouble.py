@@ -173,7 +173,7 @@ def test_the_clients_disk_is_full(strike: Strike) -> None:
     client = struck.client["metadata"]
     fill = ["dd", "if=/dev/zero", "of=/scratch/full", "bs=1M", "count=80"]
     struck.cluster.kube.run(client["namespace"], "client", "client", fill)
-    # The kubelet measures volumes once a minute (--volume-stats-agg-period).
+    # The kubelet measures volumes every 10 s (volumeStatsAggPeriod, images/cluster/kind.yaml).
     inconclusive(struck.came_to(), "client pod gone: Usage of EmptyDir volume")
 
 
