@@ -259,6 +259,14 @@ def matrix(ledgers: tuple[Path, ...], published: tuple[str, ...], **files: Path 
     gate.side_by_side(paths, files["allow"], files["json_file"], files["html_file"], Console())
 
 
+@cli.command()
+@click.argument("ledgers", nargs=-1, type=click.Path(path_type=Path), metavar="LEDGER...")
+@click.option("--into", type=click.Path(path_type=Path), metavar="FOLDER", help="default: a run in reports/runs/")
+def merge(ledgers: tuple[Path, ...], into: Path | None) -> None:
+    """Make one ledger of those of all shards, with its reports, and end as a run of all these cases would have."""
+    sys.exit(gate.merge(ledgers, into, ROOT, Console()))
+
+
 def main() -> None:
     """Run the command line; errors a user can mend are one line."""
     # By itself SIGTERM would end Python at once, and leave a build or istioctl running behind it.

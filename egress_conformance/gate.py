@@ -1,19 +1,22 @@
-"""The commands that hold ledgers against each other: `diff` and `matrix`."""
+"""The commands that take ledgers: `diff` and `matrix` hold them against each other, `merge` makes one of several."""
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
 import click
 from rich.console import Console
 
 from egress_conformance.errors import ExitCode, UserError
-from egress_conformance.report import explain
+from egress_conformance.report import exit_code, explain, point_latest, print_summary, write_reports
+from egress_conformance.report import merge as merge_of
 from egress_conformance.report.compare import compare
 from egress_conformance.report.diff_html import render_diff, render_matrix
 from egress_conformance.report.diff_terminal import print_diff, print_matrix
 from egress_conformance.report.find import published, read_ledger
 from egress_conformance.report.matrix import matrix
 from egress_conformance.report.model import Model
+from egress_conformance.report.words import started_at
 
 STDOUT = Path("-")
 
@@ -70,6 +73,36 @@ def side_by_side(
         _write(html, render_matrix(result))
     if not _as_json(result, json):
         print_matrix(result, console)
+
+
+def merge(paths: Sequence[Path], into: Path | None, root: Path, console: Console) -> ExitCode:
+    """Make one ledger of several, with every report of it.
+
+    Args:
+        paths: files, or folders of runs.
+        into: the folder of the merged run; None: one beside those of other runs, and the latest of them.
+        root: where reports/ is.
+        console: where it is told what came of it.
+
+    Returns:
+        What a run of all these cases would have ended with.
+
+    Raises:
+        UserError: they do not belong together, or cannot be read.
+    """
+    if not paths:
+        raise UserError("no ledger was named", "name those of all shards: files, or folders of runs")
+    merged = merge_of.merge([read_ledger(path) for path in paths], [str(path) for path in paths])
+    begun = started_at(merged.started) or datetime.now(UTC)
+    folder = into or root / "reports" / "runs" / f"{begun:%Y%m%dT%H%M%SZ}-{merged.environment.istio}-merged"
+    try:
+        write_reports(merged, folder)
+    except OSError as error:
+        raise UserError(f"{folder} cannot be written ({error.strerror})", "name another with --into") from None
+    if into is None:
+        point_latest(folder)
+    print_summary(merged, folder, console)
+    return exit_code(merged)
 
 
 def _as_json(result: Model, path: Path | None) -> bool:

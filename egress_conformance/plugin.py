@@ -24,6 +24,7 @@ from egress_conformance.options import OPTIONS, Options
 from egress_conformance.platform import PlatformInfo
 from egress_conformance.report.ledger import CaseRecord, DataPlane, Verdict
 from egress_conformance.run_report import RunReport, Terminal
+from egress_conformance.shard import Shard
 from egress_conformance.traffic.client import Client
 from egress_conformance.traffic.recorder import Recorder
 from egress_conformance.worker import Worker
@@ -64,6 +65,10 @@ def pytest_configure(config: pytest.Config) -> None:
     if getattr(config.option, "maxschedchunk", 1) is None:
         config.option.maxschedchunk = 1
     options = Options.of(vars(config.option))
+    try:
+        _shard(config)
+    except UserError as error:
+        pytest.exit(str(error), returncode=ExitCode.USER_ERROR)
     scratch = Path(tempfile.mkdtemp(prefix="egress-conformance-"))
     config.stash[_REPORT] = RunReport(options, scratch, config.rootpath, Terminal())
 
@@ -78,18 +83,30 @@ def pytest_configure_node(node: Any) -> None:  # noqa: ANN401  (xdist has no typ
     node.workerinput["egress_scratch"] = str(node.config.stash[_REPORT].scratch)
 
 
+@pytest.hookimpl(trylast=True)  # a share is dealt out of what -k and -m leave
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Keep what is asked for, in order of the mesh's mode, so that it is flipped a handful of times a run."""
-    if patterns := (config.option.cases or "").split():
-        left_out = [item for item in items if not _is_one_of(declared(item), patterns)]
-        config.hook.pytest_deselected(items=left_out)
-        items[:] = [item for item in items if item not in left_out]
     withheld = bool(config.option.prove)
+    if patterns := (config.option.cases or "").split():
+        _keep(config, items, lambda case: case is not None and _is_one_of(case, patterns))
+    if shard := _shard(config):
+        mine = shard.has([case for item in items if (case := declared(item))], withheld=withheld)
+        _keep(config, items, lambda case: case is None or case.key in mine)
     items.sort(key=lambda item: _place(declared(item), withheld=withheld))
 
 
-def _is_one_of(case: Case | None, patterns: list[str]) -> bool:
-    return case is not None and any(fnmatch.fnmatchcase(case.id, pattern) for pattern in patterns)
+def _keep(config: pytest.Config, items: list[pytest.Item], wanted: Callable[[Case | None], bool]) -> None:
+    left_out = [item for item in items if not wanted(declared(item))]
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = [item for item in items if item not in left_out]
+
+
+def _shard(config: pytest.Config) -> Shard | None:
+    return Shard.parse(config.option.shard) if config.option.shard else None
+
+
+def _is_one_of(case: Case, patterns: list[str]) -> bool:
+    return any(fnmatch.fnmatchcase(case.id, pattern) for pattern in patterns)
 
 
 def _place(case: Case | None, *, withheld: bool) -> tuple[bool, str, bool, str]:

@@ -89,6 +89,7 @@ class RunReport:
             suite_version=version("istio-egress-conformance"),
             suite_commit=_commit(),
             suite_content=self._content,
+            shard=self._options.shard or "",
             environment=Environment(
                 istio=info.istio_version,
                 revision=info.revision or "default",

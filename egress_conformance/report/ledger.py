@@ -121,6 +121,7 @@ class Ledger(Model):
     suite_content: str = Field(
         default="", description="SHA-256 of the cases and of what they look with; empty: unknown"
     )
+    shard: str = Field(default="", description="which share of the cases it has, e.g. 2/3; empty: all of them")
     environment: Environment
     summary: Summary
     cases: list[CaseRecord]

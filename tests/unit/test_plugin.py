@@ -285,3 +285,35 @@ def test_a_configuration_that_was_rejected_fails_the_case_at_its_end(run: Run, m
     (case,) = ledger()["cases"]
     assert case["verdict"] == "failed"
     assert case["reason"].startswith("configuration was rejected while the case ran")
+
+
+def test_shards_run_all_cases_between_them(run: Run, pytester: pytest.Pytester) -> None:
+    bodies = [written(f"PAS-{number:02}") for number in range(1, 6)]
+    assert run(*bodies, options=("--shard", "1/2")).ret == 0
+    first = ledger()
+    arguments = ("-p", "egress_conformance.plugin", "-p", "no:xdist", "-p", "no:cacheprovider")
+    assert pytester.runpytest_inprocess(*arguments, "--shard", "2/2").ret == 0
+    second = ledger()
+    assert (first["shard"], second["shard"]) == ("1/2", "2/2")
+    ids = [[case["id"] for case in each["cases"]] for each in (first, second)]
+    assert sorted(ids[0] + ids[1]) == [f"PAS-{number:02}" for number in range(1, 6)]
+    assert min(map(len, ids)) == 2
+
+
+def test_a_share_is_dealt_out_of_what_is_asked_for(run: Run) -> None:
+    assert run(PASSES, FAILS, INCONCLUSIVE, options=("--shard", "1/1", "-k", "pas")).ret == 0
+    assert [case["id"] for case in ledger()["cases"]] == ["PAS-01"]
+
+
+def test_a_share_that_is_none_ends_the_run_before_anything_is_done(run: Run, platform: type[FakePlatform]) -> None:
+    result = run(PASSES, options=("--shard", "3/2"))
+    assert result.ret == 3
+    assert "--shard 3/2 is no share of the cases: write 2/3 for the second of three" in "\n".join(
+        result.outlines + result.errlines
+    )
+    assert platform.events == []
+
+
+def test_an_empty_share_is_nothing_tried(run: Run, platform: type[FakePlatform]) -> None:
+    assert run(PASSES, options=("--shard", "2/2")).ret == 3
+    assert "up" not in platform.events
