@@ -18,6 +18,8 @@ from egress_conformance import catalogue as catalogue_of
 from egress_conformance import catalogue_document, gate, ours
 from egress_conformance import soak as soak_of
 from egress_conformance.cluster import doctor as doctor_of
+from egress_conformance.cluster.build import Builder
+from egress_conformance.cluster.engine import ensure_engine
 from egress_conformance.errors import ExitCode, PlatformTrouble, UserError
 from egress_conformance.options import OPTIONS, Options
 from egress_conformance.platform import Platform
@@ -192,6 +194,16 @@ def doctor(**values: Any) -> None:  # noqa: ANN401
         world_image=options.world_image or "",
     )
     sys.exit(doctor_of.render(findings, Console()))
+
+
+@cli.command()
+@click.option("--no-install", is_flag=True, help="install nothing on this machine, not even a container engine")
+def build(*, no_install: bool) -> None:
+    """Build the images for an existing cluster, and print what they are called: client, world, suite."""
+    console = Console(stderr=True)
+    engine = ensure_engine(console, install=not no_install)
+    for name, image in Builder(engine, console, install=not no_install).for_existing().items():
+        click.echo(f"{name} {image}")
 
 
 @cli.command()

@@ -18,6 +18,7 @@ from egress_conformance.cluster.packages import ensure_packages
 from egress_conformance.cluster.progress import Steps
 from egress_conformance.cluster.recipe import HUB, IMAGES, Recipe, missing, missing_tools
 from egress_conformance.cluster.recipes import fortio, recipes
+from egress_conformance.cluster.suite_image import suite_image
 from egress_conformance.cluster.versions import versions
 from egress_conformance.errors import UserError
 
@@ -111,6 +112,20 @@ class Builder:
         wanted = fortio(versions())
         self.build(wanted)
         return wanted.images[0]
+
+    def for_existing(self) -> dict[str, str]:
+        """Have the images that an existing cluster, and a Job in it, need.
+
+        Returns:
+            Their names in the engine, by what they are: client, world, suite.
+
+        Raises:
+            UserError: something a build needs is missing, or a build failed.
+        """
+        client, world = self.client_and_world()
+        suite = suite_image(versions())
+        self.build(suite)
+        return {"client": client, "world": world, "suite": suite.images[0]}
 
     def path(self, recipe: Recipe) -> Path:
         """Where the files of an artefact are."""

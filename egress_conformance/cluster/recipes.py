@@ -38,7 +38,7 @@ def recipes(versions: Versions, istio: str) -> Recipes:
         UserError: that version cannot be built here.
     """
     row = versions.row(istio)
-    debian = _debian(versions, "debian-base", SMALL_DEBIAN)
+    debian = debian_image(versions, "debian-base", SMALL_DEBIAN)
     kind = _compiled(versions, "kind", f"compile kind {versions.kind}", 60, KIND=versions.kind)
     compiled, istio_images = _istio(versions, row, istio, debian)
     client = Recipe("client", "make the client's image", 2, "client", needs=(debian,), repositories=("client",))
@@ -70,7 +70,7 @@ def fortio(versions: Versions) -> Recipe:
         typical=60,
         script="fortio",
         inputs={"GO": versions.go},
-        needs=(_debian(versions, "debian-base", SMALL_DEBIAN),),
+        needs=(debian_image(versions, "debian-base", SMALL_DEBIAN),),
         tools=("go",),
         repositories=("fortio",),
     )
@@ -131,7 +131,7 @@ def _kubernetes_node(versions: Versions, debian: Recipe, kind: Recipe) -> Recipe
         15,
         "node",
         inputs={"KUBERNETES_VERSION": versions.kubernetes, "PAUSE_VERSION": versions.pause},
-        needs=(_debian(versions, "debian-node", NODE_DEBIAN), kind, kubernetes),
+        needs=(debian_image(versions, "debian-node", NODE_DEBIAN), kind, kubernetes),
         repositories=("node-base",),
     )
     commands = ("kube-apiserver", "kube-controller-manager", "kube-scheduler", "kube-proxy")
@@ -159,7 +159,7 @@ def _compiled(versions: Versions, name: str, what: str, typical: float, *, image
     )
 
 
-def _debian(versions: Versions, name: str, packages: str) -> Recipe:
+def debian_image(versions: Versions, name: str, packages: str) -> Recipe:
     """A Debian root file system, as an image."""
     return Recipe(
         name,

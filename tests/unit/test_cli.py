@@ -6,6 +6,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from egress_conformance import cli
+from egress_conformance.cluster.build import Builder
+from egress_conformance.cluster.engine import Engine
 from egress_conformance.options import OPTIONS
 
 SUITES = str(cli.ROOT / "suites")
@@ -123,3 +125,16 @@ def test_the_sentence_of_each_command_is_its_help() -> None:
     said = {name: command.help or "" for name, command in cli.cli.commands.items()}
     assert all(said.values())
     assert "withheld" in said["prove"]
+
+
+def test_build_prints_the_images_for_an_existing_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[bool] = []
+
+    def engine(_: object, *, install: bool) -> Engine:
+        asked.append(install)
+        return Engine({}, "")
+
+    monkeypatch.setattr(cli, "ensure_engine", engine)
+    monkeypatch.setattr(Builder, "for_existing", lambda _: {"client": "hub/client:1", "suite": "hub/suite:2"})
+    assert invoke("build", "--no-install").output == "client hub/client:1\nsuite hub/suite:2\n"
+    assert asked == [False]

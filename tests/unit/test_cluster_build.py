@@ -14,6 +14,7 @@ from egress_conformance.cluster.commands import CommandFailed
 from egress_conformance.cluster.engine import Engine
 from egress_conformance.cluster.recipe import Recipe
 from egress_conformance.cluster.recipes import recipes
+from egress_conformance.cluster.suite_image import suite_image
 from egress_conformance.cluster.versions import versions
 from egress_conformance.errors import UserError
 
@@ -200,3 +201,34 @@ def test_who_is_not_root_is_told_what_to_install(cache: Path, monkeypatch: pytes
     monkeypatch.setattr("os.geteuid", lambda: 1000)
     with pytest.raises(UserError, match="only root may install it: install mmdebstrap"):
         Bench(cache, Machine(bash=""), install=True).builder.build(rootfs())
+
+
+def test_images_for_an_existing_cluster(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shutil.which", lambda tool: tool)
+
+    def script(env: Mapping[str, str]) -> str:
+        machine.images.add(env["IMAGE"])
+        return ""
+
+    machine = Machine(bash=script, go="go1.26.1")
+    named = Bench(cache, machine).builder.for_existing()
+    assert list(named) == ["client", "world", "suite"]
+    assert set(named.values()) <= machine.images
+    made = {argv[-1].split("/")[-2] for argv in machine.ran if argv[0] == "bash"}
+    assert made == {"debian", "client", "world-image", "suite"}, "nothing of a cluster is built for it"
+
+
+def test_the_suite_is_built_for_the_python_of_its_debian(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shutil.which", lambda tool: tool)
+    seen: list[Mapping[str, str]] = []
+
+    def script(env: Mapping[str, str]) -> str:
+        seen.append(env)
+        machine.images.add(env["IMAGE"])
+        return ""
+
+    machine = Machine(bash=script)
+    Bench(cache, machine).builder.build(suite_image(versions()))
+    python, suite = seen
+    assert "python3" in python["PACKAGES"].split(",")
+    assert (suite["DEBIAN_PYTHON"], suite["PYTHON_VERSION"]) == (python["IMAGE"], "3.11")
