@@ -11,6 +11,7 @@ from egress_conformance.errors import UserError
 
 ISTIO_NAMESPACE = "istio-system"
 ISTIO_GROUP = "networking.istio.io"
+RBAC_GROUP = "rbac.authorization.k8s.io"
 
 
 @dataclass(frozen=True)
@@ -45,11 +46,15 @@ RIGHTS = (
     Right("services", _OBJECT, "the world's DNS"),
     Right("leases", "create delete get update", "one run at a time", group="coordination.k8s.io"),
     Right("serviceentries", _OBJECT, _CASES, group=ISTIO_GROUP),
+    Right("workloadentries", _OBJECT, _CASES, group=ISTIO_GROUP),
     Right("virtualservices", _OBJECT, _CASES, group=ISTIO_GROUP),
     Right("destinationrules", _OBJECT, _CASES, group=ISTIO_GROUP),
+    Right("gateways", _OBJECT, _CASES, group=ISTIO_GROUP),
     Right("sidecars", _OBJECT, _CASES, group=ISTIO_GROUP),
     Right("envoyfilters", _OBJECT, _CASES, group=ISTIO_GROUP),
     Right("telemetries", _OBJECT, "access logging for the client", group="telemetry.istio.io"),
+    Right("roles", _OBJECT, "a sidecar's leave to list the secrets of its namespace", group=RBAC_GROUP),
+    Right("rolebindings", _OBJECT, "the same", group=RBAC_GROUP),
     Right("deployments", "get list", "finding istiod", group="apps", namespace=ISTIO_NAMESPACE),
     Right("configmaps", "get", "reading the mesh config", namespace=ISTIO_NAMESPACE),
     Right("configmaps", "patch", "changing the mesh config", namespace=ISTIO_NAMESPACE, mesh_wide=True),

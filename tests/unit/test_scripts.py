@@ -276,3 +276,110 @@ def test_lock_uses_the_uv_that_is_there(ready: Project) -> None:
     (asked,) = ready.asked()
     assert asked.startswith("uv pip compile --universal --python-version 3.11 --generate-hashes")
     assert asked.endswith("--upgrade pyproject.toml")
+
+
+GATE_TOOLS = ("cp", "kill", "sed", "base64", "gzip")
+
+# A run that leaves a ledger unless the version is in $WITHOUT, and ends with $RUN_EXIT; a diff that says what it got.
+SUITE = """echo "egress-conformance $*" >>"$LOG"
+if [[ $1 == diff ]]; then exit "${DIFF_EXIT:-0}"; fi
+if [[ " $* " != *" ${WITHOUT:-none} "* ]]; then
+  mkdir -p "$ROOT/reports/runs/$3"
+  echo "$3" >"$ROOT/reports/runs/$3/ledger.json"
+  ln -sfn "runs/$3" "$ROOT/reports/latest"
+fi
+exit "${RUN_EXIT:-0}"
+"""
+
+
+@pytest.fixture
+def gate(ready: Project) -> Project:
+    """A project in which runs leave ledgers."""
+    for tool in (*GATE_TOOLS, "ln"):
+        (ready.path / tool).symlink_to(shutil.which(tool) or "missing")
+    ready.in_venv("egress-conformance", f'ROOT="{ready.root}"\n{SUITE}')
+    return ready
+
+
+def test_a_gate_compares_two_runs(gate: Project) -> None:
+    done = gate.run("gate", "1.29", "1.31", "--images", "auto", DIFF_EXIT="1", RUN_EXIT="1")
+    assert done.returncode == 1, done.stderr
+    folder = gate.root / "reports/runs/gate"
+    assert gate.asked() == [
+        "egress-conformance run --istio 1.29 --images auto",
+        "egress-conformance run --istio 1.31 --images auto",
+        f"egress-conformance diff {folder}/old {folder}/new --html {folder}/diff.html --json {folder}/diff.json",
+    ]
+    assert [(folder / name / "ledger.json").read_text() for name in ("old", "new")] == ["1.29\n", "1.31\n"]
+
+
+def test_a_gate_takes_the_allowances_of_a_team(gate: Project) -> None:
+    assert gate.run("gate", "1.29", "1.31", EGRESS_ALLOW="allow.yaml").returncode == 0
+    assert gate.asked()[-1].endswith("--allow allow.yaml")
+
+
+@pytest.mark.parametrize("version", ["1.29", "1.31"])
+@pytest.mark.parametrize(("run_exit", "expected"), [("3", 3), ("2", 2), ("0", 3)])
+def test_a_gate_stays_shut_where_a_run_left_no_ledger(
+    gate: Project, version: str, run_exit: str, expected: int
+) -> None:
+    """The ledger of an earlier run must not be taken for it."""
+    assert gate.run("gate", "1.28", "1.29").returncode == 0
+    gate.log.unlink()
+    assert gate.run("gate", "1.29", "1.31", WITHOUT=version, RUN_EXIT=run_exit).returncode == expected
+    assert not [line for line in gate.asked() if " diff " in line]
+
+
+def test_a_gate_needs_two_versions(gate: Project) -> None:
+    done = gate.run("gate", "1.29")
+    assert (done.returncode, done.stderr) == (
+        3,
+        "two versions of Istio are needed: usage: ./scripts/gate OLD NEW [options of ./scripts/run]\n",
+    )
+
+
+KUBECTL = """#!/usr/bin/env bash
+echo "kubectl $*" >>"$LOG"
+case "$*" in
+  *" get pods "*) printf '%s\\n' $PODS ;;
+  *" logs "*)
+    echo "320 passed"
+    if [[ $* != *"${WITHOUT:-none}"* ]]; then
+      echo "-----BEGIN LEDGER-----"
+      echo "{\\"of\\": \\"${@: -1}\\"}" | gzip --stdout | base64
+      echo "-----END LEDGER-----"
+    fi ;;
+esac
+"""
+
+
+@pytest.fixture
+def job(gate: Project) -> Project:
+    """A project with a kubectl that knows the pods of a Job."""
+    gate.tool(gate.path / "kubectl", KUBECTL)
+    return gate
+
+
+def test_ledgers_are_read_from_the_logs_of_a_job(job: Project) -> None:
+    folder = job.root / "ledgers"
+    done = job.run("ledgers", "shards", str(folder), "--context", "staging", PODS="pod/shards-0 pod/shards-1")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == [f"{folder}/shards-0.json", f"{folder}/shards-1.json"]
+    assert (folder / "shards-0.json").read_text() == '{"of": "pod/shards-0"}\n'
+    assert job.asked()[0] == (
+        "kubectl --namespace egress-conformance-ci --context staging "
+        "get pods --selector batch.kubernetes.io/job-name=shards --output name"
+    )
+
+
+def test_a_pod_without_a_ledger_is_named(job: Project) -> None:
+    folder = job.root / "ledgers"
+    done = job.run("ledgers", "shards", str(folder), PODS="pod/shards-0 pod/shards-1", WITHOUT="shards-0")
+    assert (done.returncode, done.stderr) == (3, "no ledger in the log of shards-0: kubectl logs says why\n")
+    assert [path.name for path in folder.iterdir()] == ["shards-1.json"]
+
+
+def test_a_job_without_pods_is_told(job: Project) -> None:
+    done = job.run("ledgers", "shards", str(job.root), PODS="")
+    assert done.returncode == 3
+    assert done.stderr.startswith("no pod of Job shards: ")
