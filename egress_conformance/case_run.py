@@ -14,6 +14,7 @@ from egress_conformance.case import Case, Mode, Requirement
 from egress_conformance.cluster.kube import Refused
 from egress_conformance.errors import PlatformTrouble, Timeout
 from egress_conformance.mesh.mesh import Mesh
+from egress_conformance.report import redact
 from egress_conformance.report.ledger import CaseRecord, DataPlane, Verdict
 from egress_conformance.traffic.client import Client
 from egress_conformance.traffic.pods import CLIENT
@@ -266,16 +267,17 @@ class CaseRun:
         lines = [f"{self.case.key} {verdict}: {self.case.statement}", "", *said]
         for name, text in self.recorder.evidence.items():
             lines += ["", f"{name}:", text.rstrip()]
-        lines += [text for applied in self.recorder.applied for text in ("", "applied:", applied.rstrip())]
+        for applied in self.recorder.applied:
+            lines += ["", "applied:", redact.applied(applied).rstrip()]
         if verdict == Verdict.INCONCLUSIVE and "error in the suite" in reason:
             lines += ["", "".join(traceback.format_exception(self._errors[0].value, limit=-6))]
         lines += ["", f"source: {self.case.source}"]
-        return "\n".join(lines)
+        return redact.text("\n".join(lines))
 
     def record(self, area: str) -> CaseRecord:
-        """The case as the ledger keeps it."""
+        """The case as the ledger keeps it: without secrets, private keys and tokens."""
         verdict, reason = self.verdict()
-        return CaseRecord(
+        made = CaseRecord(
             id=self.case.key,
             area=area,
             title=self.case.title,
@@ -296,6 +298,7 @@ class CaseRun:
             applied=self.recorder.applied,
             evidence=self.recorder.evidence,
         )
+        return redact.record(made)
 
     def _observations(self) -> dict[str, Any]:
         """What the case saw; with the subject withheld also why it failed."""

@@ -106,7 +106,7 @@ class CaseRecord(Model):
         default={}, description="what is expected, by the first version of Istio that does so"
     )
     witnesses: list[Check]
-    applied: list[str] = Field(description="the YAML the case applied, as it was sent")
+    applied: list[str] = Field(description="the YAML the case applied, less what Secrets hold")
     evidence: dict[str, str] = Field(description="longer dumps by name, on failure")
 
 
