@@ -43,6 +43,7 @@ OPTIONS = (
     Option("--prove", "run each case with its subject withheld: it must fail, or it proves nothing", default=False),
     Option("--cases", "only the cases with these ids, e.g. 'RES-01 POL-*'", metavar="IDS"),
     Option("--shard", "only this share of the cases, e.g. 2/3: the second of three", metavar="I/N"),
+    Option("--join", "with --shard: at once with the other shards of this name, on one cluster", metavar="NAME"),
     Option("--deadline", "seconds a check may take to converge", default="30", metavar="SECONDS"),
     Option("--wait", "wait for another run on the cluster to end (default: end with exit code 3)", default=False),
     Option("--cluster", "kind: name of the cluster (default: one for each version of Istio)", metavar="NAME"),
@@ -78,6 +79,7 @@ class Options:
     prove: bool = False
     cases: str | None = None
     shard: str | None = None
+    join: str | None = None
     deadline: str = "30"
     wait: bool = False
     cluster: str | None = None

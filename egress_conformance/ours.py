@@ -12,7 +12,8 @@ from egress_conformance.errors import PlatformTrouble
 from egress_conformance.mesh.config import MeshConfig
 from egress_conformance.mesh.mesh import OWNER_LABEL
 from egress_conformance.options import Options
-from egress_conformance.platform import MANAGED, make_provider
+from egress_conformance.own_namespace import MANAGED
+from egress_conformance.platform import make_provider
 
 
 def _kind_clusters(options: Options) -> list[str]:

@@ -1,28 +1,29 @@
 """The platform of a run: cluster, Istio and world, brought up once for all workers, and put back at the end."""
 
-import base64
 import json
 import secrets
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from egress_conformance.cluster.board import MODE_BOARD, TURNS_BOARD, Board
 from egress_conformance.cluster.existing import ExistingProvider
 from egress_conformance.cluster.kind import KindProvider
 from egress_conformance.cluster.kube import Doc, Kube, Refused, describe
 from egress_conformance.cluster.lease import OWN_NAMESPACE, RunLease
+from egress_conformance.cluster.party import PartyLease
 from egress_conformance.cluster.provider import Cluster, IstioRelease, Provider
 from egress_conformance.errors import PlatformTrouble, UserError
 from egress_conformance.mesh import install
 from egress_conformance.mesh.config import MeshConfig
-from egress_conformance.mesh.manifests import ROOT, check, fill
+from egress_conformance.mesh.manifests import ROOT, check
 from egress_conformance.mesh.mesh import OWNER_LABEL
 from egress_conformance.options import Options
+from egress_conformance.own_namespace import MANAGED, have_ca, have_namespace
+from egress_conformance.shard import Shard
 from egress_conformance.waiting import wait_for
-from egress_conformance.world.certs import make_ca
-from egress_conformance.world.pods import SECONDS, make_world, wait_for_pods
+from egress_conformance.world.pods import make_world, wait_for_pods
 
-MANAGED = "app.kubernetes.io/managed-by=istio-egress-conformance"
 SECOND_REVISION = "egress-second"
 """Revision of a second Istio that a case installs; found after a crash by this name."""
 
@@ -66,6 +67,7 @@ class PlatformInfo:
     kubernetes_version: str
     release: dict[str, str | bool] | None
     images: dict[str, str]
+    member: str = ""  # of the shards that share the cluster; "" where it is this run's alone
 
     def dump(self) -> str:
         """As JSON."""
@@ -128,6 +130,9 @@ class Platform:
     Args:
         options: the user's choices.
         say: tells the user what is going on, a line at a time.
+
+    Attributes:
+        others_are_at_work: after `finish`, whether other shards still need what is up.
     """
 
     def __init__(self, options: Options, say: Say) -> None:
@@ -135,11 +140,13 @@ class Platform:
         self._say = say
         self._options = options
         self.run = f"r{secrets.token_hex(3)}"  # a letter first: YAML must not take it for a number
+        self._member = _member(options)
         self._cluster: Cluster | None = None
         self._kube: Kube | None = None
         self._lease: RunLease | None = None
         self._escaped_before: int | None = None
         self.mesh_config_digest = ""
+        self.others_are_at_work = False
 
     @property
     def taken(self) -> bool:
@@ -170,20 +177,21 @@ class Platform:
         check(ROOT)
         cluster = self._cluster = self.provider.up()
         kube = self.kube
-        _make_namespace(kube)
-        lease = RunLease(kube, OWN_NAMESPACE, self.run)
+        have_namespace(kube)
+        lease = self._make_lease(kube)
         crashed = self._take(lease)
         # Only now: a run that was refused must put nothing back, it would pull the mesh from under the other one.
         self._lease = lease
         if crashed:
             self._say(f"run {crashed.split()[0]} did not end properly: putting back what it left")
-        config = MeshConfig(kube, cluster.revision)
-        self._mend(kube, config)
-        make_world(kube, OWN_NAMESPACE, cluster.world_image)
-        if cluster.release is not None:
-            self._install(kube, cluster.release)
-        self.mesh_config_digest = config.digest()
+        if lease.joined:
+            self.run, self.mesh_config_digest = lease.joined, lease.mesh_config
+            self._say(f"joining run {self.run}")
+        else:
+            self._bring_up(kube, cluster)
         wait_for_pods(kube, OWN_NAMESPACE, "app=world")
+        if not lease.joined:
+            lease.opened(self.mesh_config_digest)
         self._escaped_before = self.provider.escaped_packets()
         return PlatformInfo(
             run=self.run,
@@ -200,7 +208,23 @@ class Platform:
             kubernetes_version=kube.version(),
             release=_plain(cluster.release),
             images=cluster.images,
+            member=self._member,
         )
+
+    def _make_lease(self, kube: Kube) -> RunLease:
+        if not self._member:
+            return RunLease(kube, OWN_NAMESPACE, self.run)
+        return PartyLease(kube, OWN_NAMESPACE, self.run, str(self._options.join), self._member)
+
+    def _bring_up(self, kube: Kube, cluster: Cluster) -> None:
+        """Mend what a crashed run left, and have world and Istio as they should be. The lease is ours."""
+        config = MeshConfig(kube, cluster.revision)
+        have_ca(kube)
+        self._mend(kube, config)
+        make_world(kube, OWN_NAMESPACE, cluster.world_image)
+        if cluster.release is not None:
+            self._install(kube, cluster.release)
+        self.mesh_config_digest = config.digest()
 
     def _install(self, kube: Kube, release: IstioRelease) -> None:
         """Have Istio installed as the suite's profile is now."""
@@ -217,7 +241,7 @@ class Platform:
         kube.apply({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {"digest": wanted}})
 
     def _take(self, lease: RunLease) -> str | None:
-        if not self._options.wait:
+        if not self._options.wait and not self._member:
             return lease.take()
         last = ""
 
@@ -235,7 +259,7 @@ class Platform:
             except Refused as refused:
                 # In a cluster that is somebody else's the other run takes the namespace with it as it ends.
                 last = str(refused)
-                _make_namespace(self.kube)
+                have_namespace(self.kube)
             return None
 
         hint = "egress-conformance status"
@@ -243,6 +267,9 @@ class Platform:
 
     def _mend(self, kube: Kube, config: MeshConfig) -> None:
         """Put back what runs that did not end properly left. The lease is ours: nobody else is at work."""
+        if self._member:
+            for board in (MODE_BOARD, TURNS_BOARD):
+                Board(kube, OWN_NAMESPACE, board, self.run).remove()
         if config.restore():
             self._say("mesh config restored to what it was before that run")
         left = [
@@ -304,17 +331,27 @@ class Platform:
 
     def _put_back(self, kube: Kube, lease: RunLease) -> None:
         try:
+            if self._member:
+                self._remove_namespaces(kube, f"egress-{self.run}-{self._member}-")
+            self.others_are_at_work = not lease.leave()
+            if self.others_are_at_work:
+                return
             MeshConfig(kube, self.cluster.revision).restore()
-            for item in kube.find("v1", "Namespace", labels=f"{MANAGED},{OWNER_LABEL}={self.run}"):
-                kube.delete(_namespace(item["metadata"]["name"]))
+            self._remove_namespaces(kube, "")
             self._sweep(kube, f"{OWNER_LABEL}={self.run}")
             self._remove_second_revision(kube)
+            if self.cluster.release is None:
+                # The cluster is somebody else's: nothing of ours stays. Before the lease is given back, or the next
+                # run would lose the namespace it has just begun to use.
+                kube.delete(_namespace(OWN_NAMESPACE))
         finally:
             lease.release()
             self._lease = None
-        if self.cluster.release is None:
-            # The cluster is somebody else's: nothing of ours stays.
-            kube.delete(_namespace(OWN_NAMESPACE))
+
+    def _remove_namespaces(self, kube: Kube, prefix: str) -> None:
+        for item in kube.find("v1", "Namespace", labels=f"{MANAGED},{OWNER_LABEL}={self.run}"):
+            if item["metadata"]["name"].startswith(prefix):
+                kube.delete(_namespace(item["metadata"]["name"]))
 
 
 def _plain(release: IstioRelease | None) -> dict[str, str | bool] | None:
@@ -325,26 +362,15 @@ def _namespace(name: str) -> Doc:
     return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
 
 
-def _make_namespace(kube: Kube) -> None:
-    """Make the suite's own namespace with the world's CA, unless it is there."""
-    namespace = kube.get("v1", "Namespace", OWN_NAMESPACE)
-    if namespace is not None:
-        key, _, value = MANAGED.partition("=")
-        if namespace["metadata"].get("labels", {}).get(key) != value:
-            raise UserError(
-                f"the cluster has a namespace {OWN_NAMESPACE} that is not the suite's",
-                "rename it, or use another cluster",
-            )
-        if namespace["status"]["phase"] == "Terminating":
-            wait_for(
-                f"namespace {OWN_NAMESPACE} of an earlier run to go",
-                lambda: True if kube.get("v1", "Namespace", OWN_NAMESPACE) is None else None,
-                seconds=SECONDS,
-                hint=f"kubectl get namespace {OWN_NAMESPACE} -o yaml",
-            )
-    if kube.get("v1", "Secret", "world-ca", OWN_NAMESPACE) is not None:
-        return
-    certificate, key_pem = (base64.b64encode(pem).decode() for pem in make_ca())
-    values = {"namespace": OWN_NAMESPACE, "ca_certificate": certificate, "ca_key": key_pem}
-    for doc in fill(ROOT / "platform/world-namespace.yaml", values):
-        kube.apply(doc)
+def _member(options: Options) -> str:
+    """What this process is called among the shards that share a cluster; "" where it has it for itself.
+
+    Raises:
+        UserError: it is no shard.
+    """
+    if not options.join:
+        return ""
+    if not options.shard:
+        raise UserError("--join is for shards", "say which one: --shard 1/3")
+    # Nothing that a pod with the same index left behind, if there was one, is taken for this one's.
+    return f"s{Shard.parse(options.shard).index}{secrets.token_hex(2)}"

@@ -140,7 +140,8 @@ class RunReport:
             if self._platform is not None:
                 taken = self._platform.taken
                 self._platform.finish()
-                if taken and self._options.down and self._options.provider == "kind":
+                alone = taken and not self._platform.others_are_at_work
+                if alone and self._options.down and self._options.provider == "kind":
                     self._platform.provider.down()
         except PlatformTrouble as trouble:
             self._console.print(f"not everything could be put back ({trouble}); the next run will")

@@ -8,6 +8,7 @@ from pathlib import Path
 from filelock import ReadWriteLock
 
 from egress_conformance.case import Case, Mode
+from egress_conformance.cluster.board import MODE_BOARD, TURNS_BOARD, Board
 from egress_conformance.cluster.kube import Doc, Kube, Refused
 from egress_conformance.cluster.lease import OWN_NAMESPACE
 from egress_conformance.errors import PlatformTrouble, Timeout
@@ -23,6 +24,8 @@ from egress_conformance.mesh.scene import Scene
 from egress_conformance.mesh.turns import Turns
 from egress_conformance.platform import SECOND_REVISION, PlatformInfo
 from egress_conformance.report.ledger import DataPlane
+from egress_conformance.shared_mode import SharedModeLease
+from egress_conformance.shared_turns import SharedTurns
 from egress_conformance.traffic.client import Client
 from egress_conformance.traffic.pods import ClientPods, Pod
 from egress_conformance.traffic.recorder import Recorder
@@ -102,10 +105,15 @@ class Worker:
         self.info = info
         self.kube: Kube = info.kube()
         self.config = MeshConfig(self.kube, info.revision)
-        self._namespace = f"egress-{info.run}-{name}"
-        self._lease = ModeLease(self.config, scratch / "mode.lock")
+        me = self._namespace = "-".join(["egress", info.run, *([info.member] if info.member else []), name])
+        self._lease: ModeLease | SharedModeLease
+        if info.member:
+            self._lease = SharedModeLease(self.config, Board(self.kube, OWN_NAMESPACE, MODE_BOARD, me), me)
+            self._turns: Turns = SharedTurns(Board(self.kube, OWN_NAMESPACE, TURNS_BOARD, me), me)
+        else:
+            self._lease = ModeLease(self.config, scratch / "mode.lock")
+            self._turns = Turns(scratch, name)
         self._outside = Outside(self.kube, OWN_NAMESPACE, info.world_image)
-        self._turns = Turns(scratch, name)
         self._pods = self._client_pods(info.revision or "default")
         self.istiod = Istiod(self.kube, info.revision)
         self._obeyed: tuple[str, Mode, str] | None = None

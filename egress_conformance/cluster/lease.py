@@ -8,6 +8,7 @@ import os
 import socket
 import threading
 
+from egress_conformance.cluster.board import state_of
 from egress_conformance.cluster.kube import Doc, Kube, Refused
 from egress_conformance.errors import PlatformTrouble, UserError
 
@@ -29,7 +30,7 @@ def refuse_taken(kube: Kube, namespace: str) -> None:
         UserError: one is.
     """
     held = kube.get("coordination.k8s.io/v1", "Lease", "run", namespace)
-    if held is not None and not _lost(held["spec"]):
+    if held is not None and not lost(held):
         run, pid, host = str(held["spec"]["holderIdentity"]).split()
         raise UserError(
             f"another run is using this cluster (run {run}, process {pid} on {host})",
@@ -44,7 +45,14 @@ class RunLease:
         kube: the cluster.
         namespace: where the Lease is.
         run: id of the run.
+
+    Attributes:
+        joined: the run that was under way and was joined; "" for one of its own.
+        mesh_config: digest of the mesh config that run found.
     """
+
+    joined = ""
+    mesh_config = ""
 
     def __init__(self, kube: Kube, namespace: str, run: str) -> None:
         self._kube = kube
@@ -112,6 +120,17 @@ class RunLease:
                 # The API server is away for a moment, or for good: the cases will say so; try again.
                 continue
 
+    def opened(self, mesh_config: str) -> None:
+        """The platform is up: others may join, where this is a lease for several.
+
+        Args:
+            mesh_config: digest of the mesh config that was found.
+        """
+
+    def leave(self) -> bool:
+        """Be done with the cluster; whether nobody else is at work on it, so that it must be put back."""
+        return True
+
     def release(self) -> None:
         """Give the lease back, unless another run took it meanwhile."""
         self._stop.set()
@@ -121,13 +140,14 @@ class RunLease:
             self._kube.delete(self._doc())
 
 
-def _lost(spec: Doc) -> bool:
+def lost(held: Doc) -> bool:
     """Whether the holder is gone: its time ran out, or it was a process of this machine that is no more."""
+    spec = held["spec"]
     renewed = datetime.datetime.strptime(str(spec["renewTime"]), _FORMAT).replace(tzinfo=datetime.UTC)
     if datetime.datetime.now(datetime.UTC) - renewed > datetime.timedelta(seconds=spec["leaseDurationSeconds"]):
         return True
     _, pid, host = str(spec["holderIdentity"]).split()
-    if host != socket.gethostname():
+    if host != socket.gethostname() or state_of(held):  # one shard's process may be gone, and others at work
         return False
     try:
         os.kill(int(pid), 0)

@@ -14,7 +14,7 @@ from egress_conformance.cluster.lease import RunLease
 from egress_conformance.errors import PlatformTrouble, Timeout, UserError
 from egress_conformance.mesh.config import ISTIO_NAMESPACE
 from egress_conformance.mesh.manifests import ROOT, fill
-from egress_conformance.platform import MANAGED
+from egress_conformance.own_namespace import MANAGED
 from egress_conformance.report.upgrade import Load as LoadFacts
 from egress_conformance.traffic.pods import has_sidecar
 from egress_conformance.upgrade.evidence import NAMESPACE, Evidence, kept_of_client, kept_of_istiod

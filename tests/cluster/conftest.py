@@ -16,7 +16,8 @@ from egress_conformance.cluster.lease import OWN_NAMESPACE
 from egress_conformance.mesh.config import MeshConfig
 from egress_conformance.mesh.mesh import OWNER_LABEL
 from egress_conformance.options import Options
-from egress_conformance.platform import MANAGED, Platform, PlatformInfo
+from egress_conformance.own_namespace import MANAGED
+from egress_conformance.platform import Platform, PlatformInfo
 from egress_conformance.waiting import wait_for
 
 COMMAND = [str(Path(sys.executable).with_name("egress-conformance"))]

@@ -120,6 +120,10 @@ def key(doc: Doc) -> Key:
     return doc["kind"], doc["metadata"].get("namespace") or "", doc["metadata"]["name"]
 
 
+def _has(labels: dict[str, str], name: str, equals: str, value: str) -> bool:
+    return name in labels and (not equals or labels[name] == value)
+
+
 @dataclass
 class FakeKube(Kube):
     """A cluster of plain dictionaries.
@@ -159,13 +163,13 @@ class FakeKube(Kube):
         return copy.deepcopy(self.objects.get((kind, namespace or "", name)))
 
     def find(self, api_version: str, kind: str, namespace: str | None = None, labels: str | None = None) -> list[Doc]:
-        wanted = dict(pair.split("=") for pair in (labels or "").split(",") if pair)
+        wanted = [pair.partition("=") for pair in (labels or "").split(",") if pair]
         return [
             copy.deepcopy(doc)
             for (its_kind, its_namespace, _), doc in self.objects.items()
             if its_kind == kind
             and namespace in {None, its_namespace}
-            and wanted.items() <= doc["metadata"].get("labels", {}).items()
+            and all(_has(doc["metadata"].get("labels", {}), *pair) for pair in wanted)
         ]
 
     def apply(self, doc: Doc, *, dry_run: bool = False) -> Doc:

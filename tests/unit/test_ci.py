@@ -67,7 +67,7 @@ def refused(words: list[str]) -> list[str]:
         command = cli.cli.commands[arguments.pop(0)]
     known = {flag for parameter in command.params if isinstance(parameter, click.Option) for flag in parameter.opts}
     flags = [word.partition("=")[0] for word in arguments if word.startswith("--")]
-    return [flag for flag in flags if flag not in known | {"--help"}]
+    return [flag for flag in flags if flag not in known | {"--help", "--numprocesses"}]
 
 
 def test_there_are_the_files_that_were_promised() -> None:
@@ -163,11 +163,32 @@ def test_a_job_can_run(name: str) -> None:
     assert refused(["./scripts/run", *container["args"]]) == []
     given = dict(argument.removeprefix("--").partition("=")[::2] for argument in container["args"])
     assert given["provider"] == "existing"
-    assert {"client-image", "world-image", "wait"} <= given.keys() <= {option.flag[2:] for option in OPTIONS}
+    options = {option.flag[2:] for option in OPTIONS} | {"numprocesses"}
+    assert {"client-image", "world-image", "wait"} <= given.keys() <= options
     mounted = {mount["name"]: mount["mountPath"] for mount in container["volumeMounts"]}
     assert mounted.keys() == {volume["name"] for volume in pod["volumes"]}
     assert given["kubeconfig"] == f"{mounted['kubeconfig']}/kubeconfig"
     assert mounted["reports"] == "/suite/reports"
+
+
+def test_shards_are_of_one_run_and_as_many_as_pods() -> None:
+    (job,) = docs("kubernetes/shards.yaml")
+    assert job["spec"]["completionMode"] == "Indexed"
+    assert job["spec"]["backoffLimitPerIndex"] == 0
+    (container,) = job["spec"]["template"]["spec"]["containers"]
+    env = {each["name"]: each for each in container["env"]}
+    assert env["SHARDS"]["value"] == str(job["spec"]["completions"]) == str(job["spec"]["parallelism"])
+    assert "--join=$(PARTY)" in container["args"]
+    assert env["PARTY"]["valueFrom"]["fieldRef"]["fieldPath"] == "metadata.labels['batch.kubernetes.io/controller-uid']"
+
+
+def test_both_jobs_run_the_same_way() -> None:
+    alone, sharded = (docs(f"kubernetes/{name}.yaml")[0]["spec"]["template"]["spec"] for name in ("job", "shards"))
+    for pod in (alone, sharded):
+        (container,) = pod["containers"]
+        container.pop("env", None)
+        container["args"] = [each for each in container["args"] if not each.startswith(("--join", "--numprocesses"))]
+    assert alone == sharded
 
 
 @pytest.mark.parametrize("name", JOBS)

@@ -111,7 +111,7 @@ def test_a_namespace_that_the_other_run_takes_with_it_is_made_anew(make: Make, c
     platform._kube = kube
     gone = Refused(404, 'namespaces "egress-conformance" not found')
     assert platform._take(Lease("r1", gone)) is None
-    assert kube.did == ["apply Namespace egress-conformance", "apply Secret egress-conformance/world-ca"]
+    assert kube.did == ["apply Namespace egress-conformance"]
 
 
 @pytest.mark.parametrize("wait", [False, True])

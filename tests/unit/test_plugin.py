@@ -27,6 +27,7 @@ class FakePlatform:
     up_raises: BaseException | None = None
     events: list[str]
     escaped = 0
+    others_are_at_work = False
 
     def __init__(self, options: Options, _: Callable[[str], None]) -> None:
         self.options = options

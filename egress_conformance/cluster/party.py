@@ -1,0 +1,108 @@
+"""The lease of a run that several processes share: shards, on one machine or on many, at once on one cluster.
+
+The first one that comes brings the platform up and the last one that goes puts everything back, whichever they are.
+"""
+
+import os
+import socket
+from contextlib import ExitStack
+
+from egress_conformance.cluster.board import Board, State, alive, state_of, until
+from egress_conformance.cluster.kube import Doc, Kube
+from egress_conformance.cluster.lease import RunLease, lost, refuse_taken
+from egress_conformance.errors import UserError
+
+COMING, UP, GOING = "coming up", "up", "being put back"
+
+
+class PartyLease(RunLease):
+    """The right to use a cluster, held by all processes of a party: by one as by all.
+
+    Args:
+        kube: the cluster.
+        namespace: where the Lease is.
+        run: id of the run, if this one is the first.
+        name: what the party calls itself.
+        member: name of this process, another one for each.
+    """
+
+    def __init__(self, kube: Kube, namespace: str, run: str, name: str, member: str) -> None:
+        self._kube = kube
+        self._namespace = namespace
+        self._run = run
+        self._name = name
+        self._member = member
+        self._renewing = ExitStack()
+        self._is_last = False
+        self._board = Board(kube, namespace, "run", self._holder_of(run))
+
+    @staticmethod
+    def _holder_of(run: str) -> str:
+        return f"{run} {os.getpid()} {socket.gethostname()}"
+
+    def take(self) -> str | None:
+        """Take the lease, or a share of it, and keep renewing that.
+
+        Returns:
+            The holder it was taken from, if that one crashed.
+
+        Raises:
+            UserError: others hold it, or it cannot be joined just now.
+        """
+        held = self._board.lease()
+        if held is not None and not lost(held):
+            self._join(held)
+            previous = None
+        else:
+            mine = {"party": self._name, "run": self._run, "state": COMING, "members": self._me()}
+            if not self._board.put(mine, held):
+                raise UserError("another run took this cluster just now", "wait for it to end")
+            previous = None if held is None else str(held["spec"]["holderIdentity"])
+        self._renewing.enter_context(self._board.renewed(self._renewed))
+        return previous
+
+    def _join(self, held: Doc) -> None:
+        state = state_of(held)
+        if state.get("party") != self._name:
+            refuse_taken(self._kube, self._namespace)
+            raise UserError("another run had this cluster until now", "try again")
+        if state["state"] != UP:
+            raise UserError(f"the platform of {self._name} is {state['state']}", "wait for it")
+        self._board.holder = self._holder_of(state["run"])
+        if not self._board.put({**state, "members": state["members"] | self._me()}, held):
+            raise UserError(f"others join {self._name} just now", "try again")
+        self.joined, self.mesh_config = str(state["run"]), str(state["mesh config"])
+
+    def _me(self) -> State:
+        return {self._member: {"until": until()}}
+
+    def _renewed(self, state: State) -> State | None:
+        return {**state, "members": state["members"] | self._me()} if self._has(state) else None
+
+    def opened(self, mesh_config: str) -> None:
+        """The platform is up: others may join."""
+        up = {"state": UP, "mesh config": mesh_config}
+        self._board.change(lambda state: state | up if self._has(state) else None)
+
+    def leave(self) -> bool:
+        """Be done with the cluster; whether all others are, so that it must be put back. Nobody joins from then on."""
+
+        def leave(state: State) -> State | None:
+            if not self._has(state):
+                return None
+            others = {name: held for name, held in state["members"].items() if name != self._member and alive(held)}
+            return {**state, "members": others} if others else {**state, "state": GOING, "members": self._me()}
+
+        state = self._board.change(leave)
+        self._is_last = self._has(state)
+        return self._is_last
+
+    def _has(self, state: State) -> bool:
+        return self._member in state.get("members", {})
+
+    def release(self) -> None:
+        """Stop renewing; the last one removes the Lease."""
+        self._renewing.close()
+        held = self._board.lease()
+        if self._is_last and held is not None and self._has(state_of(held)):
+            self._board.remove()
