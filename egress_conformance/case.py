@@ -34,7 +34,10 @@ class Requirement(StrEnum):
     MESH_CHANGES = "needs mesh-wide changes: pass --allow-mesh-changes"
     INSTALL = "needs to install a second Istio revision; only a cluster of the suite's own allows it"
     TRACER = "needs the tracing provider the suite's install configures; this mesh has none of that name"
-    EGRESS_GATEWAY = "needs an egress gateway: a ready pod with the label istio=egressgateway in istio-system"
+    EGRESS_GATEWAY = (
+        "needs an egress gateway, a ready pod with the label istio=egressgateway in istio-system, and leave to put "
+        "resources beside it (--allow-mesh-changes)"
+    )
     ISTIOCTL = "needs the istioctl of this Istio; only a cluster of the suite's own comes with it"
     CONTROL_PLANE = "needs to stop istiod for a while; only a cluster of the suite's own allows it"
     ADMISSION = "needs the admission of this Istio alone; another revision's webhook votes here too"

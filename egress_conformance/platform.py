@@ -38,10 +38,14 @@ SWEPT = (
     ("networking.istio.io/v1alpha3", "EnvoyFilter"),
     ("telemetry.istio.io/v1", "Telemetry"),
     ("v1", "Secret"),
+)
+"""Kinds of which cases put something into other namespaces than their own."""
+
+SWEPT_TOO = (
     ("admissionregistration.k8s.io/v1beta1", "MutatingAdmissionPolicyBinding"),
     ("admissionregistration.k8s.io/v1beta1", "MutatingAdmissionPolicy"),
 )
-"""Kinds of which cases, and the project's own tests, put something into other namespaces or into none."""
+"""Kinds of which the project's own tests put something into a cluster of its own."""
 
 INSTALLED = "installed-istio"
 """ConfigMap that says what the suite's own install was made of, so that a changed profile is installed anew."""
@@ -288,11 +292,12 @@ class Platform:
     def _sweep(self, kube: Kube, labels: str) -> None:
         """Remove what cases put elsewhere than into namespaces of their own, e.g. beside the egress gateway.
 
-        In a cluster that is somebody else's there is none: nothing but our own namespaces is touched there.
+        In a cluster that is somebody else's and whose mesh may not be changed there is none.
         """
-        if self.cluster.release is None or install.installed(kube) is None:
+        ours = self.cluster.release is not None
+        if not self.cluster.may_change_mesh or (ours and install.installed(kube) is None):
             return
-        for api_version, kind in SWEPT:
+        for api_version, kind in SWEPT + SWEPT_TOO if ours else SWEPT:
             for doc in kube.find(api_version, kind, labels=labels):
                 namespace = doc["metadata"].get("namespace", "")
                 if namespace.startswith(CLIENT_NAMESPACES):

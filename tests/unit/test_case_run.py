@@ -307,6 +307,11 @@ def test_a_skipped_case_whose_end_fails_is_no_skipped_case() -> None:
 MISSING = {
     "nothing": ({}, {}, ""),
     "Istio's own build": ({"requires": (Requirement.ISTIO_PROXY,)}, {}, str(Requirement.ISTIO_PROXY)),
+    "leave to put something beside a gateway": (
+        {"requires": (Requirement.EGRESS_GATEWAY,)},
+        {"may_change_mesh": False},
+        str(Requirement.EGRESS_GATEWAY),
+    ),
     "a right": ({"requires": (Requirement.MESH_CHANGES,)}, {"may_change_mesh": False}, str(Requirement.MESH_CHANGES)),
     "the right to flip the mode": ({"flips": True}, {"may_change_mesh": False}, str(Requirement.MESH_CHANGES)),
     "the right to set its mode": (

@@ -11,6 +11,7 @@ from egress_conformance import platform as platform_module
 from egress_conformance.case import Mode
 from egress_conformance.cluster import board as board_module
 from egress_conformance.cluster.board import HOLD_SECONDS, Board, State, state_of
+from egress_conformance.cluster.existing import RIGHTS
 from egress_conformance.cluster.kube import Doc
 from egress_conformance.cluster.lease import OWN_NAMESPACE, RunLease, lost
 from egress_conformance.cluster.party import PartyLease
@@ -167,9 +168,11 @@ class Existing:
     """A provider whose cluster, somebody else's, is there."""
 
     name = "existing"
+    may_change_mesh = True
 
     def up(self) -> Cluster:
-        return Cluster(Path("/nowhere"), "c", "client:1", "world:1", {}, release=None)
+        may = self.may_change_mesh
+        return Cluster(Path("/nowhere"), "c", "client:1", "world:1", {}, release=None, may_change_mesh=may)
 
     def down(self) -> None:
         raise AssertionError("nobody asked for that")
@@ -256,3 +259,31 @@ def test_in_a_cluster_of_somebody_else_the_lease_is_given_back_after_the_namespa
     alone.finish()
     ends = [what for what in own.did if OWN_NAMESPACE in what]
     assert ends.index(f"delete Namespace {OWN_NAMESPACE}") < ends.index(f"delete Lease {OWN_NAMESPACE}/run")
+
+
+def beside_the_gateway(kind: str, run: str) -> Doc:
+    version = "v1" if kind == "Secret" else "telemetry.istio.io/v1"
+    metadata = {"name": "left", "namespace": "istio-system", "labels": {"egress-conformance/run": run}}
+    return {"apiVersion": version, "kind": kind, "metadata": metadata}
+
+
+@pytest.mark.parametrize("may", [True, False])
+def test_what_a_killed_run_left_beside_a_gateway_is_removed_where_the_mesh_may_be_changed(
+    own: Leases, monkeypatch: pytest.MonkeyPatch, *, may: bool
+) -> None:
+    monkeypatch.setattr(Existing, "may_change_mesh", may)
+    _create_anywhere(own)
+    own.add(beside_the_gateway("Secret", "r1"), beside_the_gateway("Telemetry", "r1"))
+    foreign = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "theirs", "namespace": "istio-system"}}
+    own.add(foreign)
+    Platform(Options(provider="existing"), lambda _: None).up()
+    left = sorted(kind for kind, namespace, name in own.objects if (namespace, name) == ("istio-system", "left"))
+    assert left == ([] if may else ["Secret", "Telemetry"])
+    assert ("Secret", "istio-system", "theirs") in own.objects
+
+
+def test_nothing_is_looked_for_there_that_there_is_no_right_to() -> None:
+    rights = {right.resource for right in RIGHTS}
+    plurals = {"Telemetry": "telemetries", "ServiceEntry": "serviceentries"}
+    for _, kind in platform_module.SWEPT:
+        assert plurals.get(kind, f"{kind.lower()}s") in rights
