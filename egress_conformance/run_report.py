@@ -115,6 +115,8 @@ class RunReport:
             return ExitCode.USER_ERROR
         ledger = self._ledger(self._platform, self._info)
         name = f"{self._started:%Y%m%dT%H%M%SZ}-{ledger.environment.istio}"
+        if ledger.shard:  # several may begin in the same second
+            name += f"-{ledger.shard.replace('/', '-of-')}"
         folder = self._root / "reports" / "runs" / name
         write_reports(ledger, folder)
         point_latest(folder)

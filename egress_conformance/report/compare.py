@@ -202,6 +202,9 @@ def _obstacles(old: Ledger, new: Ledger) -> Iterator[str]:
     elif old.suite_content != new.suite_content:
         commits = [ledger.suite_commit[:12] or "an unknown commit" for ledger in (old, new)]
         yield f"other cases: the suite at {commits[0]} and at {commits[1]}"
+    if old.shard != new.shard:
+        shares = [f"shard {ledger.shard}" if ledger.shard else "all cases" for ledger in (old, new)]
+        yield f"{shares[0]} and {shares[1]}: merge the shards first"
     kinds = [ledger.environment.data_plane.kind for ledger in (old, new)]
     if kinds[0] != kinds[1]:
         yield f"data planes {kinds[0]} and {kinds[1]}"

@@ -281,3 +281,11 @@ def test_rows_of_a_table_of_which_the_same_became_are_one_group() -> None:
     # Why they failed is said of each in other words.
     failed = [record(row, F, reason=f"{row} did not arrive") for row in rows]
     assert len(grouped(diff(old, ledger("1.29.1", *failed)).cases)) == 1
+
+
+def test_a_shard_is_compared_with_the_same_shard_alone() -> None:
+    whole = ledger()
+    second = whole.model_copy(update={"shard": "2/3"})
+    (why,) = diff(whole, second).not_comparable
+    assert why == "all cases and shard 2/3: merge the shards first"
+    assert diff(second, second).not_comparable == []

@@ -296,6 +296,7 @@ def test_shards_run_all_cases_between_them(run: Run, pytester: pytest.Pytester) 
     assert pytester.runpytest_inprocess(*arguments, "--shard", "2/2").ret == 0
     second = ledger()
     assert (first["shard"], second["shard"]) == ("1/2", "2/2")
+    assert [path.name[-7:] for path in sorted(Path("reports/runs").iterdir())] == ["-1-of-2", "-2-of-2"]
     ids = [[case["id"] for case in each["cases"]] for each in (first, second)]
     assert sorted(ids[0] + ids[1]) == [f"PAS-{number:02}" for number in range(1, 6)]
     assert min(map(len, ids)) == 2
