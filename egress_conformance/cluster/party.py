@@ -54,6 +54,7 @@ class PartyLease(RunLease):
             self._join(held)
             previous = None
         else:
+            self._board.holder = self._holder_of(self._run)  # not that of a run that could not be joined
             mine = {"party": self._name, "run": self._run, "state": COMING, "members": self._me()}
             if not self._board.put(mine, held):
                 raise UserError("another run took this cluster just now", "wait for it to end")
