@@ -66,6 +66,11 @@ OPTIONS = (
     ),
     Option("--client-image", "existing: image of the client, with bash and curl", metavar="IMAGE"),
     Option("--world-image", "existing: image of the world's servers", metavar="IMAGE"),
+    Option(
+        "--image-pull-secret",
+        "existing: the Secret that nodes pull these two images with (default: none)",
+        metavar="NAMESPACE/NAME",
+    ),
 )
 
 
@@ -92,6 +97,7 @@ class Options:
     allow_mesh_changes: bool = False
     client_image: str | None = None
     world_image: str | None = None
+    image_pull_secret: str | None = None
 
     @classmethod
     def of(cls, values: dict[str, Any]) -> "Options":

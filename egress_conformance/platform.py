@@ -22,6 +22,7 @@ from egress_conformance.options import Options
 from egress_conformance.own_namespace import MANAGED, have_ca, have_namespace
 from egress_conformance.shard import Shard
 from egress_conformance.waiting import wait_for
+from egress_conformance.world.image_pull import image_pull
 from egress_conformance.world.pods import make_world, wait_for_pods
 
 SECOND_REVISION = "egress-second"
@@ -71,6 +72,7 @@ class PlatformInfo:
     kubernetes_version: str
     release: dict[str, str | bool] | None
     images: dict[str, str]
+    image_pull_secret: str = ""
     member: str = ""  # of the shards that share the cluster; "" where it is this run's alone
 
     def dump(self) -> str:
@@ -213,6 +215,7 @@ class Platform:
             release=_plain(cluster.release),
             images=cluster.images,
             member=self._member,
+            image_pull_secret=self._options.image_pull_secret or "",
         )
 
     def _make_lease(self, kube: Kube) -> RunLease:
@@ -225,7 +228,7 @@ class Platform:
         config = MeshConfig(kube, cluster.revision)
         have_ca(kube)
         self._mend(kube, config)
-        make_world(kube, OWN_NAMESPACE, cluster.world_image)
+        make_world(kube, OWN_NAMESPACE, cluster.world_image, image_pull(kube, self._options.image_pull_secret or ""))
         if cluster.release is not None:
             self._install(kube, cluster.release)
         self.mesh_config_digest = config.digest()

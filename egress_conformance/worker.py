@@ -30,6 +30,7 @@ from egress_conformance.traffic.client import Client
 from egress_conformance.traffic.pods import ClientPods, Pod
 from egress_conformance.traffic.recorder import Recorder
 from egress_conformance.waiting import wait_for
+from egress_conformance.world.image_pull import image_pull
 from egress_conformance.world.outside import Outside
 from egress_conformance.world.pods import is_ready, pod_state
 from egress_conformance.world.world import World
@@ -113,7 +114,8 @@ class Worker:
         else:
             self._lease = ModeLease(self.config, scratch / "mode.lock")
             self._turns = Turns(scratch, name)
-        self._outside = Outside(self.kube, OWN_NAMESPACE, info.world_image)
+        self._pull = image_pull(self.kube, info.image_pull_secret)
+        self._outside = Outside(self.kube, OWN_NAMESPACE, info.world_image, self._pull)
         self._pods = self._client_pods(info.revision or "default")
         self.istiod = Istiod(self.kube, info.revision)
         self._obeyed: tuple[str, Mode, str] | None = None
@@ -129,6 +131,7 @@ class Worker:
             "ca_certificate": self._outside.ca_certificate(),
             "client_image": self.info.client_image,
             "dns": self._outside.dns_address(),
+            **self._pull,
         }
         return ClientPods(self.kube, values, self._turns)
 

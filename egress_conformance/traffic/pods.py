@@ -8,6 +8,7 @@ from egress_conformance.errors import PlatformTrouble
 from egress_conformance.mesh.manifests import ROOT, fill, merge
 from egress_conformance.mesh.turns import Turns
 from egress_conformance.waiting import wait_for
+from egress_conformance.world.image_pull import copies
 from egress_conformance.world.pods import SECONDS, is_going, is_ready
 
 CLIENT = "client"
@@ -29,7 +30,7 @@ class ClientPods:
 
     Args:
         kube: the cluster.
-        values: what the client's manifests want, less `namespace`.
+        values: what the client's manifests want, less `namespace`, and what its image is pulled with (`image_pull`).
         turns: when the mesh may be changed: with a namespace comes a ServiceEntry.
     """
 
@@ -68,7 +69,8 @@ class ClientPods:
             return there
         if namespace not in self._namespaces:
             with self._turns.change():
-                for doc in fill(ROOT / "platform/client-namespace.yaml", {**self._values, "namespace": namespace}):
+                docs = fill(ROOT / "platform/client-namespace.yaml", {**self._values, "namespace": namespace})
+                for doc in docs + copies(namespace, self._values):
                     self._apply(doc)
             self._namespaces.add(namespace)
         doc = client_doc({**self._values, "namespace": namespace}, patch)

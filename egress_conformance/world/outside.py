@@ -1,8 +1,11 @@
 """The world's pods, as one worker leans on them: looked after between cases, made anew when they broke."""
 
+from collections.abc import Mapping
+
 from egress_conformance.cluster.kube import Kube
 from egress_conformance.errors import PlatformTrouble
 from egress_conformance.waiting import persist
+from egress_conformance.world.image_pull import NOTHING
 from egress_conformance.world.pods import make_world, pod_states, wait_for_pods
 from egress_conformance.world.world import Server, find_servers
 
@@ -16,12 +19,14 @@ class Outside:
         kube: the cluster.
         namespace: where the world's pods are.
         image: theirs, to make them anew.
+        pull: what it is pulled with, of `image_pull`.
     """
 
-    def __init__(self, kube: Kube, namespace: str, image: str) -> None:
+    def __init__(self, kube: Kube, namespace: str, image: str, pull: Mapping[str, str] = NOTHING) -> None:
         self._kube = kube
         self._namespace = namespace
         self._image = image
+        self._pull = pull
         self._states = pod_states(kube, namespace, _LABELS)
         # One that was restarted just now is called ready for a moment yet.
         self.servers: dict[str, Server] = persist(lambda: find_servers(kube, namespace))
@@ -54,7 +59,7 @@ class Outside:
         """
         if not self.problem():
             return
-        make_world(self._kube, self._namespace, self._image)
+        make_world(self._kube, self._namespace, self._image, self._pull)
         wait_for_pods(self._kube, self._namespace, _LABELS)
         self._states = pod_states(self._kube, self._namespace, _LABELS)
         self.servers = find_servers(self._kube, self._namespace)

@@ -1,22 +1,33 @@
 """The world's pods: started, replaced when their image changed, waited for."""
 
+from collections.abc import Mapping
+
 from egress_conformance.cluster.kube import Doc, Kube, Refused
 from egress_conformance.errors import UserError
 from egress_conformance.mesh.manifests import ROOT, fill
 from egress_conformance.waiting import wait_for
+from egress_conformance.world.image_pull import NOTHING, copies
 
 SECONDS = 90
 """How long pods may take to come and go."""
 
 
-def make_world(kube: Kube, namespace: str, image: str) -> None:
-    """Start the world's pods and Services; those of another image are replaced."""
+def make_world(kube: Kube, namespace: str, image: str, pull: Mapping[str, str] = NOTHING) -> None:
+    """Start the world's pods and Services; those of another image are replaced.
+
+    Args:
+        kube: the cluster.
+        namespace: where.
+        image: of the pods.
+        pull: what it is pulled with, of `image_pull`.
+    """
     services = kube.find("v1", "Service", "kube-system", "k8s-app=kube-dns")
     if not services:
         raise UserError("the cluster has no DNS Service (k8s-app=kube-dns in kube-system)", "install a cluster DNS")
     values = {"namespace": namespace, "world_image": image, "cluster_dns": services[0]["spec"]["clusterIP"]}
+    values["image_pull_secrets"] = pull["image_pull_secrets"]
     platform = ROOT / "platform"
-    docs = fill(platform / "world.yaml", values)
+    docs = copies(namespace, pull) + fill(platform / "world.yaml", values)
     for name in ("alpha", "beta", "decoy"):
         docs += fill(platform / "world-server.yaml", {**values, "name": name})
     for doc in docs:

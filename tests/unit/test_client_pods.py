@@ -12,9 +12,11 @@ from egress_conformance.errors import PlatformTrouble, Timeout, UserError
 from egress_conformance.traffic.client import Client
 from egress_conformance.traffic.pods import ClientPods, Pod, client_doc
 from egress_conformance.traffic.recorder import Recorder
+from egress_conformance.world.image_pull import NOTHING
 from tests.unit.fakes import Clock, FakeKube, FakeWorld
 
 VALUES = {
+    **NOTHING,
     "run": "r1",
     "revision": "default",
     "ca_certificate": "Y2E=",
