@@ -29,7 +29,17 @@ class Stable:
 
     def __init__(self, names: Mapping[str, str] | None = None) -> None:
         self.names = dict(names or {})
+        self._roles: dict[str, str] = {}
         self._hosts: dict[str, list[str]] = {}
+
+    def call(self, server: str, role: str) -> None:
+        """Call a server by what it is to the case, where another run may have another one for it.
+
+        Args:
+            server: its name.
+            role: what it is to the case.
+        """
+        self._roles[server] = role
 
     def text(self, text: str) -> str:
         """The same text in any run.
@@ -39,7 +49,8 @@ class Stable:
         """
         text = _TIME.sub("<time>", _UUID.sub("<uuid>", _NONCE.sub("<nonce>", text)))
         text = _POD.sub(r"\1-<pod>", _NAMESPACE.sub("egress", text))
-        return _ENDS.sub(self._named, _HOST.sub(self._host, text))
+        text = _ENDS.sub(self._named, _HOST.sub(self._host, text))
+        return re.sub(r"\b[a-z]+\b", lambda word: self._roles.get(word[0], word[0]), text) if self._roles else text
 
     def value(self, value: Any) -> Any:  # noqa: ANN401  (observations are any JSON)
         """The same for every string in a value that JSON can hold, and for keys."""

@@ -48,6 +48,14 @@ def test_further_hosts_of_a_case_are_numbered_as_they_are_seen() -> None:
     assert stable.text("dns-05-aaaaaa.world.test") == "dns-05.world.test"
 
 
+def test_a_server_is_called_by_its_role_where_another_run_may_have_another_one_for_it() -> None:
+    stable = Stable(NAMES)
+    stable.call("beta", "in-range")
+    assert stable.text("dialling 10.244.0.5, answered by beta, alphabeta and alpha") == (
+        "dialling in-range, answered by in-range, alphabeta and alpha"
+    )
+
+
 @pytest.mark.parametrize("listed", ["{}, {}", "['{}', '{}']", "{},{}", "'{}:80', '{}:80'"])
 def test_a_list_of_addresses_is_in_one_order_whatever_their_numbers_are(listed: str) -> None:
     told = {
