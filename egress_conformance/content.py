@@ -14,6 +14,9 @@ PARTS = (
 )
 """The cases, what they apply, and what they send, see and are answered with."""
 
+LEFT_OUT = "manifests/upgrade"
+"""What an upgrade applies: its load goes on beside the cases, and none of them looks at it."""
+
 
 def digest(root: Path) -> str:
     """The digest of these parts of a checkout, as its files are now; "" where there is none.
@@ -23,6 +26,7 @@ def digest(root: Path) -> str:
     """
     found = hashlib.sha256()
     files = sorted(path for part in PARTS for path in (root / part).rglob("*") if _counts(path))
+    files = [path for path in files if root / LEFT_OUT not in path.parents]
     for path in files:
         data = path.read_bytes()
         found.update(f"{path.relative_to(root)}\0{len(data)}\0".encode())

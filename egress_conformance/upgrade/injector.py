@@ -69,7 +69,7 @@ class Injector:
 
     def proxy(self) -> str:
         """The version of the proxy that a pod made now would have: a dry run of one tells."""
-        (pod,) = fill(ROOT / "platform/injection-probe.yaml", {"namespace": self._namespace})
+        (pod,) = fill(ROOT / "upgrade/injection-probe.yaml", {"namespace": self._namespace})
         return proxy_of(self._kube.apply(pod, dry_run=True))
 
 

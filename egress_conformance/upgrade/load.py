@@ -164,7 +164,7 @@ class Load:
             "qps": str(self._settings.qps),
             "until": str(int(time.time()) + LONGEST_SECONDS),
         }
-        return fill(ROOT / "platform" / manifest, {**common, **values})
+        return fill(ROOT / "upgrade" / manifest, {**common, **values})
 
     def mode(self, mode: Mode) -> None:
         """Set the mode for the load alone, whatever the mesh's is."""

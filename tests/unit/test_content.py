@@ -19,6 +19,13 @@ def test_the_same_cases_have_the_same_digest_wherever_they_lie(tmp_path: Path) -
     assert digest(one) == digest(other) != ""
 
 
+def test_the_load_of_an_upgrade_is_no_part_of_it(tmp_path: Path) -> None:
+    one, other = checkout(tmp_path / "one"), checkout(tmp_path / "other")
+    (other / "manifests" / "upgrade").mkdir(parents=True)
+    (other / "manifests" / "upgrade" / "load.yaml").write_text("kind: Deployment")
+    assert digest(one) == digest(other)
+
+
 def test_another_case_has_another(tmp_path: Path) -> None:
     one, other = checkout(tmp_path / "one"), checkout(tmp_path / "other", "another case")
     assert digest(one) != digest(other)

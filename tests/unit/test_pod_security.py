@@ -26,7 +26,7 @@ def clients() -> dict[str, Doc]:
         path.stem: client_doc(values, path)
         for path in patches
         # The unborn one must not come into being, and would run nothing.
-        if path.parent.name != "platform" and path.stem != "unborn-pod"
+        if path.parent.name not in {"platform", "upgrade"} and path.stem != "unborn-pod"
     }
     return {"client": client_doc(values, None), **laid}
 

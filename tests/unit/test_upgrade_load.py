@@ -32,7 +32,7 @@ VALUES = {
 
 
 def filled(name: str) -> list[Doc]:
-    return fill(ROOT / "platform" / name, VALUES)
+    return fill(ROOT / "upgrade" / name, VALUES)
 
 
 def containers() -> list[Doc]:
