@@ -7,8 +7,8 @@ from egress_conformance.traffic.expect import Blocked
 from egress_conformance.world.world import World
 
 OVERFLOW = b"upstream connect error or disconnect/reset before headers. reset reason: overflow"
-OCCUPIED = "/delay/1500ms"
-"""A request that takes the one place there is, for longer than the check beside it takes."""
+OCCUPIED = "/delay/3s"
+"""A request that takes the one place there is, for longer than the check beside it takes on a slow machine, too."""
 
 
 @case("RSL-06", source="DestinationRule reference: ConnectionPoolSettings.HTTPSettings; Envoy response flag UO")
