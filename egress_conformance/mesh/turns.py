@@ -17,9 +17,6 @@ from filelock import FileLock
 QUIET_SECONDS = 0.3
 """So long after another worker's last change its push has gone out: thrice istiod's debounce."""
 
-JOINED_SECONDS = 0.03
-"""So shortly after another worker's last change a removal becomes part of its push: istiod is still gathering."""
-
 
 class Turns:
     """The turns of one worker.
@@ -41,10 +38,7 @@ class Turns:
 
     @contextmanager
     def removal(self) -> Iterator[None]:
-        """Take something out of the mesh: when the others' last change is some moments old, or a moment.
-
-        Those that waited for their turn so go one right after another, and wait once for all.
-        """
+        """Take something out of the mesh: when the others' last change is some moments old."""
         with self._turn(quiet=QUIET_SECONDS):
             yield
 
@@ -55,11 +49,10 @@ class Turns:
             return
         last = self._folder / "last-change"
         with FileLock(self._folder / "change.lock", poll_interval=0.01):
-            who, _, when = last.read_text(encoding="utf-8").partition(" ") if last.exists() else ("", "", "0")
-            since = time.monotonic() - float(when) if who and who != self._worker else quiet
-            if since > JOINED_SECONDS:
+            who, _, when = last.read_text(encoding="utf-8").partition(" ") if last.exists() else ("", "", "")
+            if who and who != self._worker:
                 # Nobody changes anything meanwhile: they wait for the lock.
-                time.sleep(max(0.0, quiet - since))
+                time.sleep(max(0.0, float(when) + quiet - time.monotonic()))
             try:
                 yield
             finally:

@@ -17,7 +17,7 @@ from egress_conformance.world.world import World
 MANY = 100
 """Requests over two endpoints; that all go to one by chance is less likely than one in 10^29 (2 * 0.5^100)."""
 
-SLOW_SECONDS = 3
+SLOW_SECONDS = 2
 """How long a slow DNS takes; Envoy's resolver gives a question five (CaresDnsResolverConfig.query_timeout_seconds)."""
 
 
