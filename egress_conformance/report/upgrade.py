@@ -66,7 +66,9 @@ class Lost(Model):
     ms: float
     outcome: str
     fortio: list[str] = Field(description="what Fortio logged about then of this destination")
-    envoy: list[str] = Field(description="what the client's Envoy logged about then of requests that went wrong")
+    envoy: list[str] = Field(
+        description="what the client's Envoy logged about then, and of its listeners that became others"
+    )
     istiod: list[str] = Field(description="what istiod logged about then of the client's proxy")
 
 

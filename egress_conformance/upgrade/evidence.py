@@ -17,6 +17,15 @@ PROXY = "istio-proxy"
 REJECTED = "ACK ERROR"
 """How istiod's log names a configuration that a proxy rejected (pilot/pkg/xds: shouldRespond)."""
 
+LISTENER = "\tlds: add/update listener "
+"""How Envoy's own log names a listener that became another (source/common/listener_manager: LdsApiImpl)."""
+
+DRAINED_SECONDS = 47
+"""How long after that the connections of the old one may be closed: 45 s (ProxyConfig.drainDuration), and some slack.
+
+Source: Envoy, Listener discovery service, `--drain-time-s`; istio/istio#53827.
+"""
+
 SHOWN = 4
 """Lines that are told of each witness with a lost request."""
 
@@ -36,7 +45,7 @@ class Said:
 
     @classmethod
     def of(cls, line: Line) -> "Said | None":
-        """A line of Envoy's access log or of istiod's log; None for one that does not begin with a time."""
+        """A line of Envoy's or of istiod's log; None for one that does not begin with a time."""
         match = _TIME.match(line.text)
         if match is None:
             return None
@@ -44,8 +53,10 @@ class Said:
 
 
 def kept_of_client(container: str, text: str) -> bool:
-    """Which lines of a client's logs are kept: Fortio's access log and errors, and Envoy's access log."""
-    return text.startswith("[") if container == PROXY else is_request(text) or is_error(text)
+    """Which lines of a client's logs are kept: Fortio's access log and errors, Envoy's access log and its listeners."""
+    if container == PROXY:
+        return text.startswith("[") or LISTENER in text
+    return is_request(text) or is_error(text)
 
 
 def kept_of_istiod(_container: str, text: str) -> bool:
@@ -72,7 +83,7 @@ class Evidence:
     Attributes:
         requests: all that were sent.
         fortio: what Fortio logged of what went wrong.
-        envoy: what the clients' Envoys logged of what went wrong.
+        envoy: what the clients' Envoys logged of what went wrong, and which listeners became others.
         istiod: what istiod logged about the clients.
     """
 
@@ -117,7 +128,10 @@ class Evidence:
         sender, over = f"{request.client}/{request.destination}", request.at + request.ms / 1000
         begins, ends = request.at - SLACK_SECONDS, over + SLACK_SECONDS
         fortio = [each.text for each in self.fortio if each.pod == sender and request.at <= each.at <= over + 0.1]
-        envoy = [said.text for said in self.envoy if said.pod == request.client and begins <= said.at < ends]
+        its_envoy = [said for said in self.envoy if said.pod == request.client]
+        envoy = [said.text for said in its_envoy if begins <= said.at < ends and LISTENER not in said.text]
+        since = request.at - DRAINED_SECONDS
+        listeners = [said.text for said in its_envoy if since <= said.at < ends and LISTENER in said.text]
         istiod = [said.text for said in self.istiod if begins <= said.at < ends and f"{request.client}." in said.text]
         segment = next((name for name, first, last in spans if first <= request.at < last), "")
         return Lost(
@@ -128,6 +142,6 @@ class Evidence:
             ms=round(request.ms, 1),
             outcome=request.outcome,
             fortio=fortio[:SHOWN],
-            envoy=envoy[:SHOWN],
+            envoy=envoy[:SHOWN] + listeners[-SHOWN:],
             istiod=istiod[:SHOWN],
         )

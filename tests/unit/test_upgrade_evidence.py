@@ -38,6 +38,11 @@ def envoy(offset: float, pod: str = "load-1") -> Line:
     return line(f'[{stamp(offset)}] "GET / HTTP/1.1" 503 UF', pod, "istio-proxy")
 
 
+def listener(offset: float, name: str) -> Line:
+    said = f"info\tenvoy upstream lds_api.cc:109\tlds: add/update listener '{name}'\tthread=16"
+    return line(f"{stamp(offset)}\t{said}", "load-1", "istio-proxy")
+
+
 def istiod(offset: float, text: str) -> Line:
     return line(f"{stamp(offset)}\tinfo\tads\t{text}", "istiod-1", "discovery", "istio-system")
 
@@ -78,6 +83,16 @@ def test_a_lost_request_has_beside_it_what_was_logged_about_then_and_about_its_c
     assert lost.fortio == ["Unable to connect: connection refused"]
     assert [text.partition("]")[0][1:] for text in lost.envoy] == [stamp(9.5)]
     assert [text.partition("node:")[2] for text in lost.istiod] == ["load-1.egress-load-7"]
+
+
+def test_a_lost_request_has_beside_it_which_listeners_became_others_while_their_connections_may_be_drained() -> None:
+    lines = [listener(at, f"at {at}") for at in (10, 54, 99.5, 110)]
+    assert all(kept_of_client("istio-proxy", each.text) for each in lines)
+    found = evidence(line(fortio(100, ok=False)), envoy(100), *lines)
+    lost = found.lost(found.requests[0], [("before", AT, float("inf"))], AT)
+    assert [text.split("\t")[-2] for text in lost.envoy[1:]] == [
+        f"lds: add/update listener 'at {at}'" for at in (54, 99.5)
+    ]
 
 
 def test_rejections_of_the_loads_clients_are_found_in_istiods_log() -> None:
