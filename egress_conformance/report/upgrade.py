@@ -34,6 +34,7 @@ class Sent(Model):
     registered: bool
     requests: int
     lost: int
+    stalled: int = Field(description="of the lost ones, those while the machine stood still: see `past_the_mesh_ms`")
     slow: int = Field(description="not lost, but slower than the load's `slow_ms`")
     slowest_ms: float | None = Field(description="of those not lost; null: there is none")
 
@@ -65,6 +66,9 @@ class Lost(Model):
     client: str
     ms: float
     outcome: str
+    past_the_mesh_ms: float | None = Field(
+        description="the slowest request past the mesh meanwhile, if slow: the machine stood still; null: it did not"
+    )
     fortio: list[str] = Field(description="what Fortio logged about then of this destination")
     envoy: list[str] = Field(
         description="what the client's Envoy logged about then, and of its listeners that became others"

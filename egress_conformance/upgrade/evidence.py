@@ -6,14 +6,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+from egress_conformance.mesh.config import ISTIO_NAMESPACE
 from egress_conformance.report.upgrade import Lost
 from egress_conformance.upgrade.logs import Line, Logs
-from egress_conformance.upgrade.sent import Request, is_request, parse
+from egress_conformance.upgrade.sent import SLOW_MS, Request, is_request, parse
 
 NAMESPACE = "egress-load"
 """Namespace of the load's clients."""
 
 PROXY = "istio-proxy"
+PAST_THE_MESH = "past-the-mesh"
+"""The container that sends where there is no mesh (manifests/platform/load-server.yaml)."""
+
 REJECTED = "ACK ERROR"
 """How istiod's log names a configuration that a proxy rejected (pilot/pkg/xds: shouldRespond)."""
 
@@ -59,6 +63,11 @@ def kept_of_client(container: str, text: str) -> bool:
     return is_request(text) or is_error(text)
 
 
+def kept_past_the_mesh(container: str, text: str) -> bool:
+    """Which lines of the load's servers are kept: the requests that pass no mesh."""
+    return container == PAST_THE_MESH and is_request(text)
+
+
 def kept_of_istiod(_container: str, text: str) -> bool:
     """Which lines of istiod's log are kept: those about clients of the load."""
     return f".{NAMESPACE}" in text
@@ -85,6 +94,7 @@ class Evidence:
         fortio: what Fortio logged of what went wrong.
         envoy: what the clients' Envoys logged of what went wrong, and which listeners became others.
         istiod: what istiod logged about the clients.
+        stalls: requests past the mesh that were slow or lost: the machine stood still, and no mesh is to blame.
     """
 
     logs: Logs
@@ -92,7 +102,18 @@ class Evidence:
     fortio: list[Said] = field(default_factory=list)
     envoy: list[Said] = field(default_factory=list)
     istiod: list[Said] = field(default_factory=list)
+    stalls: list[Request] = field(default_factory=list)
     _read: int = 0
+
+    def watch(self, world: str) -> None:
+        """Say whose logs are wanted: of the clients, of istiod, and of what is sent past the mesh.
+
+        Args:
+            world: namespace of the load's servers.
+        """
+        self.logs.watch(NAMESPACE, "app=load", kept_of_client)
+        self.logs.watch(world, "app=echo", kept_past_the_mesh)
+        self.logs.watch(ISTIO_NAMESPACE, "app=istiod", kept_of_istiod)
 
     def read(self) -> "Evidence":
         """Read what came since."""
@@ -100,7 +121,11 @@ class Evidence:
         self._read += len(fresh)
         for line in fresh:
             container = line.source.container
-            if line.source.namespace == NAMESPACE and container != PROXY:
+            if container == PAST_THE_MESH:
+                sent = parse(line.text, line.source.pod, container)
+                if not sent.ok or sent.ms > SLOW_MS:
+                    self.stalls.append(sent)
+            elif line.source.namespace == NAMESPACE and container != PROXY:
                 if is_request(line.text):
                     self.requests.append(parse(line.text, line.source.pod, container))
                 else:
@@ -112,6 +137,12 @@ class Evidence:
     def between(self, begins: float, ends: float) -> list[Request]:
         """The requests that were begun within a time."""
         return [request for request in self.requests if begins <= request.at < ends]
+
+    def stalled_ms(self, request: Request) -> float | None:
+        """The slowest request past the mesh while another one was under way, if that was slow too."""
+        over = request.at + request.ms / 1000
+        meanwhile = [each.ms for each in self.stalls if each.at < over and each.at + each.ms / 1000 > request.at]
+        return max(meanwhile, default=None)
 
     def rejected(self, begins: float, ends: float) -> list[str]:
         """Lines of istiod about configuration that clients of the load rejected within a time."""
@@ -141,6 +172,7 @@ class Evidence:
             client=request.client,
             ms=round(request.ms, 1),
             outcome=request.outcome,
+            past_the_mesh_ms=self.stalled_ms(request),
             fortio=fortio[:SHOWN],
             envoy=envoy[:SHOWN] + listeners[-SHOWN:],
             istiod=istiod[:SHOWN],

@@ -12,12 +12,11 @@ from egress_conformance.case import Mode
 from egress_conformance.cluster.kube import Doc, Kube
 from egress_conformance.cluster.lease import RunLease
 from egress_conformance.errors import PlatformTrouble, Timeout, UserError
-from egress_conformance.mesh.config import ISTIO_NAMESPACE
 from egress_conformance.mesh.manifests import ROOT, fill
 from egress_conformance.own_namespace import MANAGED
 from egress_conformance.report.upgrade import Load as LoadFacts
 from egress_conformance.traffic.pods import has_sidecar
-from egress_conformance.upgrade.evidence import NAMESPACE, Evidence, kept_of_client, kept_of_istiod
+from egress_conformance.upgrade.evidence import NAMESPACE, Evidence
 from egress_conformance.upgrade.logs import Logs
 from egress_conformance.upgrade.rollout import rollout
 from egress_conformance.upgrade.sent import SLOW_MS, UNREGISTERED, lacking
@@ -114,8 +113,7 @@ class Load:
         (deployment,) = self._filled("load.yaml", **values)
         self.destinations = [each["name"] for each in deployment["spec"]["template"]["spec"]["containers"]]
         self._answer(outside, values["echo_address"])
-        self._logs.watch(NAMESPACE, _LABELS, kept_of_client)
-        self._logs.watch(ISTIO_NAMESPACE, "app=istiod", kept_of_istiod)
+        self.evidence.watch(WORLD)
         for doc in self._filled("load-namespace.yaml", **values):
             # istiod is ready some moments before its webhook is.
             persist(lambda doc=doc: self._kube.apply(doc))  # type: ignore[misc]

@@ -4,12 +4,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from egress_conformance.errors import ExitCode, PlatformTrouble
-from egress_conformance.report.upgrade import Comparison, Compatibility, InForce, Segment
+from egress_conformance.report.upgrade import Comparison, Compatibility, InForce, Segment, Sent
 from egress_conformance.report.words import several
 from egress_conformance.upgrade.in_force import is_of
 
 SHOWN = 5
 """Changes that are told with a verdict; the diff has all of them."""
+
+
+def _lost(name: str, sent: Sent, count: int) -> str:
+    return f"{count} of {several(sent.requests, 'request')} to {sent.destination} in {name}"
 
 
 class NotTried(Exception):  # noqa: N818  (a verdict, not an error)
@@ -74,18 +78,17 @@ class Seen:
 
         Raises:
             AssertionError: some were.
-            PlatformTrouble: one of them was not done, or a loss would not have been noticed.
+            PlatformTrouble: one of them was not done, a loss would not have been noticed, or the machine stood still.
         """
         if self.control:
             raise PlatformTrouble("control failed", "; ".join(self.control))
         found = [self.named(name) for name in names]
-        lost = [
-            f"{each.lost} of {several(each.requests, 'request')} to {each.destination} in {segment.name}"
-            for segment in found
-            for each in segment.sent
-            if each.lost
-        ]
+        counted = [(segment.name, each, each.lost - each.stalled) for segment in found for each in segment.sent]
+        lost = [_lost(name, each, count) for name, each, count in counted if count]
         assert not lost, f"lost: {', '.join(lost)}"  # noqa: S101
+        stalled = [_lost(name, each, each.stalled) for name, each, _ in counted if each.stalled]
+        if stalled:
+            raise PlatformTrouble("machine stood still", f"requests past the mesh were slow too: {', '.join(stalled)}")
         if not all(each.requests for segment in found for each in segment.sent):
             raise PlatformTrouble("nothing sent", f"not every destination was sent to in {', '.join(names)}")
 

@@ -3,7 +3,7 @@
 import json
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from egress_conformance.report.upgrade import Sent, Series
@@ -62,21 +62,30 @@ def parse(line: str, client: str, destination: str) -> Request:
     return Request(said["timestamp"] / 1e9, said["latency"] * 1e3, said["ok"], said["details"], client, destination)
 
 
-def sent(requests: Iterable[Request], destinations: Sequence[str]) -> list[Sent]:
-    """Count requests by destination."""
+def sent(
+    requests: Iterable[Request], destinations: Sequence[str], stalled_ms: Callable[[Request], float | None]
+) -> list[Sent]:
+    """Count requests by destination.
+
+    Args:
+        requests: those that count.
+        destinations: in this order.
+        stalled_ms: how slow a request past the mesh was meanwhile; None if it was not.
+    """
     found: dict[str, list[Request]] = {name: [] for name in destinations}
     for request in requests:
         found[request.destination].append(request)
-    return [_sent(name, members) for name, members in found.items()]
+    return [_sent(name, members, stalled_ms) for name, members in found.items()]
 
 
-def _sent(destination: str, requests: list[Request]) -> Sent:
+def _sent(destination: str, requests: list[Request], stalled_ms: Callable[[Request], float | None]) -> Sent:
     served = [request.ms for request in requests if request.ok]
     return Sent(
         destination=destination,
         registered=is_registered(destination),
         requests=len(requests),
         lost=len(requests) - len(served),
+        stalled=sum(not request.ok and stalled_ms(request) is not None for request in requests),
         slow=sum(ms > SLOW_MS for ms in served),
         slowest_ms=round(max(served), 1) if served else None,
     )

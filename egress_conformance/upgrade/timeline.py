@@ -127,7 +127,7 @@ class Timeline:
                 begins=round(begins - self.started, 1),
                 ends=round(part.ends - self.started, 1),
                 problem=part.problem,
-                sent=sent(evidence.between(begins, ends), self._load.destinations),
+                sent=sent(evidence.between(begins, ends), self._load.destinations, evidence.stalled_ms),
                 rejected=part.rejected,
                 rejected_by_load=evidence.rejected(begins, ends),
                 in_force=part.in_force,

@@ -85,6 +85,11 @@ def test_it_says_which_changes_nobody_explains() -> None:
     assert "RES-02" not in told
 
 
+def test_what_was_lost_while_the_machine_ran_is_not_excused_by_what_was_lost_while_it_stood_still() -> None:
+    told = reason("UPG-04", segments=segments(segment(names.MOVE, sent=[sent("a", lost=3, stalled=2)])))
+    assert told == "lost: 1 of 100 requests to a in move to canary"
+
+
 NOT_JUDGED: dict[str, tuple[dict[str, Any], set[str]]] = {
     "a loss would not be noticed": ({"control": ["http-unregistered was served"]}, {"UPG-01", "UPG-02", "UPG-04"}),
     "the upgrade in place failed": (
@@ -95,6 +100,10 @@ NOT_JUDGED: dict[str, tuple[dict[str, Any], set[str]]] = {
     "nobody looked": ({"segments": segments(segment(names.SKEW, in_force=None))}, {"UPG-02"}),
     "nothing was sent": (
         {"segments": segments(segment(names.MOVE, sent=[sent("a").model_copy(update={"requests": 0})]))},
+        {"UPG-04"},
+    ),
+    "the machine stood still": (
+        {"segments": segments(segment(names.MOVE, sent=[sent("a", lost=2, stalled=2)]))},
         {"UPG-04"},
     ),
     "compatibilityVersion is not known": ({"compatibility": None}, {"UPG-05"}),

@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime
 
-from egress_conformance.upgrade.evidence import Evidence, Said, kept_of_client, kept_of_istiod
+from egress_conformance.upgrade.evidence import Evidence, Said, kept_of_client, kept_of_istiod, kept_past_the_mesh
 from egress_conformance.upgrade.logs import Line, Logs, Source
 from tests.unit.fakes import FakeKube
 
@@ -93,6 +93,18 @@ def test_a_lost_request_has_beside_it_which_listeners_became_others_while_their_
     assert [text.split("\t")[-2] for text in lost.envoy[1:]] == [
         f"lds: add/update listener 'at {at}'" for at in (54, 99.5)
     ]
+
+
+def test_a_request_past_the_mesh_that_was_slow_tells_that_the_machine_stood_still() -> None:
+    def past(offset: float, seconds: float) -> Line:
+        text = fortio(offset).replace('"latency":0.5', f'"latency":{seconds}')
+        assert kept_past_the_mesh("past-the-mesh", text)
+        return line(text, "echo", "past-the-mesh", "egress-load-world")
+
+    asked = [line(fortio(at)) for at in (1, 10, 12.5, 20)]  # each takes half a second
+    found = evidence(*asked, past(0.9, 0.8), past(9, 3), past(10, 1.2))
+    assert [found.stalled_ms(each) for each in found.requests] == [None, 3000, None, None]
+    assert not kept_past_the_mesh("port-9000", fortio(1))
 
 
 def test_rejections_of_the_loads_clients_are_found_in_istiods_log() -> None:

@@ -28,11 +28,11 @@ def test_whether_a_destination_is_registered_is_told_by_its_name() -> None:
 
 
 def test_requests_are_counted_by_destination_and_one_without_any_is_told_too() -> None:
-    counted = sent([request(ms=5), request(ms=1500), request(ok=False, ms=5000)], ["x", "y"])
-    assert [(each.destination, each.requests, each.lost, each.slow, each.slowest_ms) for each in counted] == [
-        ("x", 3, 1, 1, 1500),
-        ("y", 0, 0, 0, None),
-    ]
+    requests = [request(ms=5), request(ms=1500), request(ok=False, ms=5000), request(ok=False, ms=1)]
+    counted = sent(requests, ["x", "y"], lambda each: each.ms if each.ms > 1 else None)
+    assert [
+        (each.destination, each.requests, each.lost, each.stalled, each.slow, each.slowest_ms) for each in counted
+    ] == [("x", 4, 2, 1, 1, 1500), ("y", 0, 0, 0, 0, None)]
 
 
 def test_over_time_the_slowest_and_the_lost_of_each_bucket_are_kept() -> None:

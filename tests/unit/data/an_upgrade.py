@@ -81,12 +81,13 @@ def segment(name: str = names.CONTROL_PLANE, **changes: Any) -> Segment:  # noqa
     return Segment(**made)
 
 
-def sent(destination: str, lost: int = 0) -> Sent:
+def sent(destination: str, lost: int = 0, stalled: int = 0) -> Sent:
     return Sent(
         destination=destination,
         registered=destination == DESTINATIONS[0],
         requests=100,
         lost=lost,
+        stalled=stalled,
         slow=0,
         slowest_ms=12.5,
     )
@@ -146,6 +147,7 @@ def upgrade(text: str = "", **changes: Any) -> Upgrade:  # noqa: ANN401
         client="load-1",
         ms=5000.0,
         outcome=f"-1 {text}",
+        past_the_mesh_ms=2400.0,
         fortio=["Unable to connect: refused"],
         envoy=[f"[2026-08-28T03:41:07.000Z] UF {text}"],
         istiod=[f"2026-08-28T03:41:07.000000Z info ads {text}"],
