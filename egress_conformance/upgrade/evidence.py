@@ -36,12 +36,25 @@ SHOWN = 4
 SLACK_SECONDS = 1
 """How much before and after a request its lines are looked for: a connection was begun before, a push takes effect."""
 
+_LASTED = re.compile(r'" \d+ \d+ (\d+) ')
+"""Bytes received and sent, and milliseconds, in Envoy's access log as Istio has it by default.
+
+Source: istio.io, Envoy Access Logs: default access log format.
+"""
+
 _TIME = re.compile(r"\[?(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,6})?)\d*Z")
 
 
 @dataclass(frozen=True)
 class Said:
-    """A line with a time in it: of a client's Envoy, or of istiod."""
+    """A line with a time in it: of a client's Envoy, or of istiod.
+
+    Attributes:
+        at: when it was said, in seconds since 1970. An access log has the begin of a request or a connection, and its
+            line is written at the end.
+        pod: who said it.
+        text: the line.
+    """
 
     at: float
     pod: str
@@ -53,7 +66,9 @@ class Said:
         match = _TIME.match(line.text)
         if match is None:
             return None
-        return cls(datetime.fromisoformat(match[1]).replace(tzinfo=UTC).timestamp(), line.source.pod, line.text)
+        lasted = _LASTED.search(line.text) if line.text.startswith("[") else None
+        begins = datetime.fromisoformat(match[1]).replace(tzinfo=UTC).timestamp()
+        return cls(begins + (int(lasted[1]) / 1000 if lasted else 0), line.source.pod, line.text)
 
 
 def kept_of_client(container: str, text: str) -> bool:

@@ -55,6 +55,17 @@ def test_lines_begin_with_a_time_or_are_none() -> None:
     assert Said.of(line("goroutine 7 [running]:")) is None
 
 
+def test_the_access_log_of_a_connection_has_its_begin_and_is_written_at_its_end() -> None:
+    said = Said.of(
+        line(
+            f'[{stamp(2)}] "- - -" 0 - - - "-" 2976 2952 50269 - "-" "-" "-" "-" "10.244.0.12:9001" PassthroughCluster '
+            "10.244.0.15:57196 10.244.0.12:9001 10.244.0.15:57182 - -"
+        )
+    )
+    assert said is not None
+    assert round(said.at - AT, 3) == 52.269
+
+
 def test_requests_envoy_and_istiod_are_told_apart_and_read_on() -> None:
     found = evidence(line(fortio(0)), envoy(0), istiod(0, "x"))
     assert [len(each) for each in (found.requests, found.envoy, found.istiod)] == [1, 1, 1]
