@@ -1,7 +1,6 @@
 """The command `upgrade`: on a kind cluster of its own, or around a change that somebody else makes."""
 
 import secrets
-import signal
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ from egress_conformance.upgrade.injector import Injector
 from egress_conformance.upgrade.load import Load, Settings
 from egress_conformance.upgrade.on_existing import after_ledger, cluster_of
 from egress_conformance.upgrade.on_kind import OnKind
+from egress_conformance.upgrade.signals import uninterrupted
 from egress_conformance.upgrade.timeline import Say, Timeline
 from egress_conformance.upgrade.watch import Watch
 from egress_conformance.upgrade.written import Outcome, write
@@ -205,14 +205,12 @@ def _under_traffic(
 
 @contextmanager
 def _stopped(load: Load, say: Say) -> Iterator[None]:
-    """The load is stopped on leaving; a second Ctrl-C does not leave it half taken away."""
+    """The load is stopped on leaving."""
     try:
         yield
     finally:
-        previous = signal.signal(signal.SIGINT, signal.SIG_IGN)
         try:
-            load.stop()
+            with uninterrupted():
+                load.stop()
         except PlatformTrouble as trouble:
             say(f"not all of the load could be taken away ({trouble}); the next upgrade will")
-        finally:
-            signal.signal(signal.SIGINT, previous)

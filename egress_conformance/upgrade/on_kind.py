@@ -23,6 +23,7 @@ from egress_conformance.upgrade.compatibility import changed, settings
 from egress_conformance.upgrade.evidence import NAMESPACE
 from egress_conformance.upgrade.injector import Injector
 from egress_conformance.upgrade.load import Load
+from egress_conformance.upgrade.signals import uninterrupted
 from egress_conformance.upgrade.suite_run import run_suite
 from egress_conformance.upgrade.timeline import Say, Timeline
 
@@ -82,7 +83,8 @@ class OnKind:
         finally:
             try:
                 if not self._keep:
-                    make_provider(self._of(self._versions[0])).down()
+                    with uninterrupted():
+                        make_provider(self._of(self._versions[0])).down()
             finally:
                 lock.release()
 

@@ -1,6 +1,8 @@
 """The suite at a station, the time line, and the commands."""
 
 import io
+import os
+import signal
 import sys
 import time
 from collections.abc import Sequence
@@ -22,6 +24,7 @@ from egress_conformance.upgrade.evidence import Evidence
 from egress_conformance.upgrade.load import Load
 from egress_conformance.upgrade.logs import Logs
 from egress_conformance.upgrade.sent import Request
+from egress_conformance.upgrade.signals import uninterrupted
 from egress_conformance.upgrade.suite_run import run_suite
 from egress_conformance.upgrade.timeline import Timeline
 from tests.unit.data.an_upgrade import DESTINATIONS, NEW, OLD, in_force, upgrade
@@ -258,3 +261,11 @@ def test_two_upgrades_do_not_use_one_cluster(monkeypatch: pytest.MonkeyPatch, tm
     assert made == ["down"]
     with second.up():
         pass
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_what_is_taken_away_is_taken_away_whoever_asks_again(number: signal.Signals) -> None:
+    before = signal.getsignal(number)
+    with uninterrupted():
+        os.kill(os.getpid(), number)
+    assert signal.getsignal(number) == before
