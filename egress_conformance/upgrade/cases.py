@@ -17,7 +17,7 @@ CONTROLS = "before: what is unregistered is lost in REGISTRY_ONLY"
 
 @case(
     "UPG-01",
-    source="Istio setup, In-place Upgrades; Istio architecture: proxies go on without istiod",
+    source="Istio architecture: proxies go on without istiod; stricter than In-place Upgrades (istio/istio#53827)",
     mode=Mode.ALLOW_ANY,
 )
 def test_in_place(seen: Seen) -> None:
@@ -30,7 +30,7 @@ def test_in_place(seen: Seen) -> None:
         seen.loses_nothing(*(each.name for each in seen.segments if each.route == names.EXISTING))
 
 
-@case("UPG-02", source="Istio supported releases: control plane/data plane skew", mode=Mode.ALLOW_ANY)
+@case("UPG-02", source="Istio supported releases: Control Plane/Data Plane Skew", mode=Mode.ALLOW_ANY)
 def test_skew(seen: Seen) -> None:
     """Proxies of the old version MUST reject nothing the new istiod sends, lose nothing, and treat egress as before."""
     seen.take(names.IN_PLACE)
