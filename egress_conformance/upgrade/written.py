@@ -98,7 +98,7 @@ def write(
         trouble=outcome.trouble,
     )
     cases = judge(seen)
-    lost = [evidence.lost(each, spans, started) for each in sorted(requests, key=lambda each: each.at) if not each.ok]
+    lost = sorted((each for each in requests if not each.ok), key=lambda each: each.at)
     length, over_time = series(requests, load.destinations, started, ends)
     code, told = judged(cases, len(lost), len(requests))
     upgrade = Upgrade(
@@ -112,7 +112,7 @@ def write(
         segments=segments,
         events=list(events),
         lost_requests=len(lost),
-        lost=lost[:LOST_SHOWN],
+        lost=[evidence.lost(each, spans, started) for each in lost[:LOST_SHOWN]],
         bucket_seconds=length,
         series=over_time,
         comparisons=comparisons,
