@@ -5,6 +5,7 @@ Its world is not the suite's: on an existing cluster a run of the suite takes it
 
 import base64
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -264,6 +265,9 @@ class Load:
         if not self._is_ours:
             return
         try:
+            # The clients first: while the namespace goes they would send without its entries, and in another mode.
+            persist(lambda: self._kube.delete(_deployment()))
+            self._wait_until_gone("clients of the load", self.pods)
             persist(lambda: self._remove(NAMESPACE))
             self._logs.close(SECONDS)
             self.evidence.read()
@@ -276,12 +280,11 @@ class Load:
         if self._kube.get("v1", "Namespace", namespace) is None:
             return
         self._kube.delete(_namespace(namespace))
-        wait_for(
-            f"namespace {namespace} to go",
-            lambda: True if self._kube.get("v1", "Namespace", namespace) is None else None,
-            seconds=SECONDS,
-            hint=f"kubectl get namespace {namespace} -o yaml",
-        )
+        self._wait_until_gone(f"namespace {namespace}", lambda: self._kube.get("v1", "Namespace", namespace))
+
+    def _wait_until_gone(self, what: str, look: Callable[[], object]) -> None:
+        hint = f"kubectl get namespaces {NAMESPACE} {WORLD} -o yaml"
+        wait_for(f"{what} to go", lambda: None if look() else True, seconds=SECONDS, hint=hint)
 
 
 def _namespace(name: str) -> Doc:

@@ -162,6 +162,14 @@ def test_somebody_elses_namespace_is_left_alone(kube: FakeKube, load: Load) -> N
     assert kube.did == []
 
 
+def test_its_clients_end_before_what_the_mesh_knows_of_their_destinations_goes(kube: FakeKube, load: Load) -> None:
+    kube.objects = {where: doc for where, doc in kube.objects.items() if where[0] != "Pod"}
+    load._is_ours = True
+    load.stop()
+    gone = [each.split()[1] for each in kube.did if each.startswith("delete")]
+    assert gone[:2] == ["Deployment", "Namespace"]
+
+
 def test_what_was_sent_by_is_told(load: Load) -> None:
     facts = load.facts()
     assert (facts.generator, facts.clients, facts.requests_per_second) == ("Fortio (fortio:1)", 2, 5)
