@@ -16,7 +16,7 @@ NAMESPACE = "egress-load"
 
 PROXY = "istio-proxy"
 PAST_THE_MESH = "past-the-mesh"
-"""The container that sends where there is no mesh (manifests/platform/load-server.yaml)."""
+"""The container that sends where there is no mesh (manifests/upgrade/load-server.yaml)."""
 
 REJECTED = "ACK ERROR"
 """How istiod's log names a configuration that a proxy rejected (pilot/pkg/xds: shouldRespond)."""
