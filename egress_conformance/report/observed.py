@@ -10,6 +10,10 @@ from egress_conformance.report.model import Model
 
 Seen = list[str]
 
+BLACK_HOLE = "BlackHoleCluster"
+"""Where Envoy sends what goes nowhere. Whether it has read the server name of such a connection before is chance: only
+a listener that tells TLS entries apart does, and one may still be there from the entry of an earlier case."""
+
 
 class CurlObserved(Model):
     """What the client saw."""
@@ -73,6 +77,8 @@ class Observed(Model):
                     found |= {f"{witness}.{name}.{header}": _joined(values) for header, values in seen.items()}
                 elif seen:
                     found[f"{witness}.{name}"] = _joined(seen)
+        if self.envoy.cluster == [BLACK_HOLE]:
+            found.pop("envoy.sni", None)
         return found
 
 

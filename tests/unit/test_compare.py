@@ -9,6 +9,7 @@ from egress_conformance.report.compare import compare, speed
 from egress_conformance.report.diff import Diff, Kind, grouped
 from egress_conformance.report.explain import Explanation, Explanations
 from egress_conformance.report.ledger import DataPlane, Ledger, Verdict
+from egress_conformance.report.observed import EnvoyObserved, Observed
 from tests.unit.data.sample_ledger import sample
 from tests.unit.data.two_ledgers import HEADERS, fact, ledger, reaches, record
 
@@ -289,3 +290,10 @@ def test_a_shard_is_compared_with_the_same_shard_alone() -> None:
     (why,) = diff(whole, second).not_comparable
     assert why == "all cases and shard 2/3: merge the shards first"
     assert diff(second, second).not_comparable == []
+
+
+def test_the_server_name_of_what_goes_nowhere_is_chance() -> None:
+    lost = Observed(envoy=EnvoyObserved(cluster=["BlackHoleCluster"], sni=["-", "a.test"]))
+    assert lost.flat() == {"envoy.cluster": "BlackHoleCluster"}
+    passed = Observed(envoy=EnvoyObserved(cluster=["PassthroughCluster"], sni=["a.test"]))
+    assert passed.flat()["envoy.sni"] == "a.test"
