@@ -32,7 +32,8 @@ RENEWALS = 3
 
 _CHANGE_SECONDS = 20
 _CONFLICT_SECONDS = 0.02
-_FORMAT = "%Y-%m-%dT%H:%M:%S.%fZ"
+TIME_FORMAT = "%Y-%m-%dT%H:%M:%S.%fZ"
+"""How a Lease has its times (MicroTime)."""
 
 State = dict[str, Any]
 Update = Callable[[State], State | None]
@@ -77,7 +78,7 @@ class Board:
         }
         if version is not None:
             metadata["resourceVersion"] = version
-        now = datetime.datetime.now(datetime.UTC).strftime(_FORMAT)
+        now = datetime.datetime.now(datetime.UTC).strftime(TIME_FORMAT)
         spec = {"holderIdentity": self.holder, "leaseDurationSeconds": HOLD_SECONDS, "renewTime": now}
         return {"apiVersion": API, "kind": "Lease", "metadata": metadata, "spec": spec}
 

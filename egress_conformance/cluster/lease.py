@@ -8,7 +8,7 @@ import os
 import socket
 import threading
 
-from egress_conformance.cluster.board import state_of
+from egress_conformance.cluster.board import API, TIME_FORMAT, state_of
 from egress_conformance.cluster.kube import Doc, Kube, Refused
 from egress_conformance.errors import PlatformTrouble, UserError
 
@@ -16,7 +16,11 @@ OWN_NAMESPACE = "egress-conformance"
 """Namespace of what the suite keeps in a cluster: the world, its lock, the saved mesh config."""
 
 _SECONDS = 30
-_FORMAT = "%Y-%m-%dT%H:%M:%S.%fZ"
+
+
+def holder_of(run: str) -> str:
+    """How a Lease names this process as the holder for a run."""
+    return f"{run} {os.getpid()} {socket.gethostname()}"
 
 
 def refuse_taken(kube: Kube, namespace: str) -> None:
@@ -29,7 +33,7 @@ def refuse_taken(kube: Kube, namespace: str) -> None:
     Raises:
         UserError: one is.
     """
-    held = kube.get("coordination.k8s.io/v1", "Lease", "run", namespace)
+    held = kube.get(API, "Lease", "run", namespace)
     if held is not None and not lost(held):
         run, pid, host = str(held["spec"]["holderIdentity"]).split()
         raise UserError(
@@ -56,19 +60,19 @@ class RunLease:
 
     def __init__(self, kube: Kube, namespace: str, run: str) -> None:
         self._kube = kube
-        self._path = f"/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases"
+        self._path = f"/apis/{API}/namespaces/{namespace}/leases"
         self._namespace = namespace
-        self._holder = f"{run} {os.getpid()} {socket.gethostname()}"
+        self._holder = holder_of(run)
         self._stop = threading.Event()
         self._renewer = threading.Thread(target=self._renew, name="run lease", daemon=True)
 
     def _doc(self, version: str | None = None) -> Doc:
-        now = datetime.datetime.now(datetime.UTC).strftime(_FORMAT)
+        now = datetime.datetime.now(datetime.UTC).strftime(TIME_FORMAT)
         metadata = {"name": "run", "namespace": self._namespace}
         if version is not None:
             metadata["resourceVersion"] = version
         spec = {"holderIdentity": self._holder, "leaseDurationSeconds": _SECONDS, "renewTime": now}
-        return {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": metadata, "spec": spec}
+        return {"apiVersion": API, "kind": "Lease", "metadata": metadata, "spec": spec}
 
     def take(self) -> str | None:
         """Take the lease and keep renewing it.
@@ -92,7 +96,7 @@ class RunLease:
         else:
             return None
         refuse_taken(self._kube, self._namespace)
-        held = self._kube.get("coordination.k8s.io/v1", "Lease", "run", self._namespace)
+        held = self._kube.get(API, "Lease", "run", self._namespace)
         if held is None:
             return self._take()
         holder = str(held["spec"]["holderIdentity"])
@@ -104,7 +108,7 @@ class RunLease:
 
     def _version(self) -> str | None:
         """The resource version of the Lease; None where it is another run's by now, or gone."""
-        held = self._kube.get("coordination.k8s.io/v1", "Lease", "run", self._namespace)
+        held = self._kube.get(API, "Lease", "run", self._namespace)
         ours = held is not None and held["spec"]["holderIdentity"] == self._holder
         return str(held["metadata"]["resourceVersion"]) if held is not None and ours else None
 
@@ -143,7 +147,7 @@ class RunLease:
 def lost(held: Doc) -> bool:
     """Whether the holder is gone: its time ran out, or it was a process of this machine that is no more."""
     spec = held["spec"]
-    renewed = datetime.datetime.strptime(str(spec["renewTime"]), _FORMAT).replace(tzinfo=datetime.UTC)
+    renewed = datetime.datetime.strptime(str(spec["renewTime"]), TIME_FORMAT).replace(tzinfo=datetime.UTC)
     if datetime.datetime.now(datetime.UTC) - renewed > datetime.timedelta(seconds=spec["leaseDurationSeconds"]):
         return True
     _, pid, host = str(spec["holderIdentity"]).split()

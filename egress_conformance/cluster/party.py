@@ -3,13 +3,11 @@
 The first one that comes brings the platform up and the last one that goes puts everything back, whichever they are.
 """
 
-import os
-import socket
 from contextlib import ExitStack
 
 from egress_conformance.cluster.board import Board, State, alive, state_of, until
 from egress_conformance.cluster.kube import Doc, Kube
-from egress_conformance.cluster.lease import RunLease, lost, refuse_taken
+from egress_conformance.cluster.lease import RunLease, holder_of, lost, refuse_taken
 from egress_conformance.errors import UserError
 
 COMING, UP, GOING = "coming up", "up", "being put back"
@@ -34,11 +32,7 @@ class PartyLease(RunLease):
         self._member = member
         self._renewing = ExitStack()
         self._is_last = False
-        self._board = Board(kube, namespace, "run", self._holder_of(run))
-
-    @staticmethod
-    def _holder_of(run: str) -> str:
-        return f"{run} {os.getpid()} {socket.gethostname()}"
+        self._board = Board(kube, namespace, "run", holder_of(run))
 
     def take(self) -> str | None:
         """Take the lease, or a share of it, and keep renewing that.
@@ -54,7 +48,7 @@ class PartyLease(RunLease):
             self._join(held)
             previous = None
         else:
-            self._board.holder = self._holder_of(self._run)  # not that of a run that could not be joined
+            self._board.holder = holder_of(self._run)  # not that of a run that could not be joined
             mine = {"party": self._name, "run": self._run, "state": COMING, "members": self._me()}
             if not self._board.put(mine, held):
                 raise UserError("another run took this cluster just now", "wait for it to end")
@@ -69,7 +63,7 @@ class PartyLease(RunLease):
             raise UserError("another run had this cluster until now", "try again")
         if state["state"] != UP:
             raise UserError(f"the platform of {self._name} is {state['state']}", "wait for it")
-        self._board.holder = self._holder_of(state["run"])
+        self._board.holder = holder_of(state["run"])
         if not self._board.put({**state, "members": state["members"] | self._me()}, held):
             raise UserError(f"others join {self._name} just now", "try again")
         self.joined, self.mesh_config = str(state["run"]), str(state["mesh config"])
