@@ -1,4 +1,4 @@
-"""The suite's own namespace in a cluster, with the world and the certificate authority it trusts."""
+"""The suite's own namespaces in a cluster, each with a world and the certificate authority that is trusted there."""
 
 import base64
 
@@ -13,44 +13,53 @@ from egress_conformance.world.pods import SECONDS
 MANAGED = "app.kubernetes.io/managed-by=istio-egress-conformance"
 
 
-def have_namespace(kube: Kube) -> None:
-    """Make the namespace, unless it is there.
+def the_suites(kube: Kube, name: str) -> Doc | None:
+    """A namespace that is the suite's; None where there is none of that name.
+
+    Raises:
+        UserError: the one of that name is somebody else's.
+    """
+    namespace = kube.get("v1", "Namespace", name)
+    key, _, value = MANAGED.partition("=")
+    if namespace is not None and namespace["metadata"].get("labels", {}).get(key) != value:
+        raise UserError(
+            f"the cluster has a namespace {name} that is not the suite's", "rename it, or use another cluster"
+        )
+    return namespace
+
+
+def have_namespace(kube: Kube, name: str = OWN_NAMESPACE) -> None:
+    """Make a namespace of the suite's with a world in it, unless it is there.
 
     Raises:
         UserError: the cluster has another one of that name.
         PlatformTrouble: that of an earlier run does not go.
     """
-    namespace = kube.get("v1", "Namespace", OWN_NAMESPACE)
+    namespace = the_suites(kube, name)
     if namespace is not None:
-        key, _, value = MANAGED.partition("=")
-        if namespace["metadata"].get("labels", {}).get(key) != value:
-            raise UserError(
-                f"the cluster has a namespace {OWN_NAMESPACE} that is not the suite's",
-                "rename it, or use another cluster",
-            )
         if not _is_going(namespace):
             return
         wait_for(
-            f"namespace {OWN_NAMESPACE} of an earlier run to go",
-            lambda: None if _is_going(kube.get("v1", "Namespace", OWN_NAMESPACE)) else True,
+            f"namespace {name} of an earlier run to go",
+            lambda: None if _is_going(kube.get("v1", "Namespace", name)) else True,
             seconds=SECONDS,
-            hint=f"kubectl get namespace {OWN_NAMESPACE} -o yaml",
+            hint=f"kubectl get namespace {name} -o yaml",
         )
-    kube.apply(_own("Namespace"))
+    kube.apply(_own(name, "Namespace"))
 
 
 def _is_going(namespace: Doc | None) -> bool:
     return namespace is not None and namespace["status"]["phase"] == "Terminating"
 
 
-def have_ca(kube: Kube) -> None:
-    """Make the world's certificate authority, unless it is there: by who holds the lease, as two would not do."""
-    if kube.get("v1", "Secret", "world-ca", OWN_NAMESPACE) is None:
+def have_ca(kube: Kube, name: str = OWN_NAMESPACE) -> None:
+    """Make the certificate authority of its world, unless it is there: by who holds the lease, as two would not do."""
+    if kube.get("v1", "Secret", "world-ca", name) is None:
         certificate, key = (base64.b64encode(pem).decode() for pem in make_ca())
-        kube.apply(_own("Secret", ca_certificate=certificate, ca_key=key))
+        kube.apply(_own(name, "Secret", ca_certificate=certificate, ca_key=key))
 
 
-def _own(kind: str, **values: str) -> Doc:
-    given = {"namespace": OWN_NAMESPACE, "ca_certificate": "", "ca_key": "", **values}
+def _own(name: str, kind: str, **values: str) -> Doc:
+    given = {"namespace": name, "ca_certificate": "", "ca_key": "", **values}
     (doc,) = [doc for doc in fill(ROOT / "platform/world-namespace.yaml", given) if doc["kind"] == kind]
     return doc

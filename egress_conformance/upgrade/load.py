@@ -3,7 +3,6 @@
 Its world is not the suite's: on an existing cluster a run of the suite takes its own away when it ends.
 """
 
-import base64
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,9 +11,9 @@ from datetime import UTC, datetime
 from egress_conformance.case import Mode
 from egress_conformance.cluster.kube import Doc, Kube
 from egress_conformance.cluster.lease import RunLease
-from egress_conformance.errors import PlatformTrouble, Timeout, UserError
+from egress_conformance.errors import PlatformTrouble, Timeout
 from egress_conformance.mesh.manifests import ROOT, fill
-from egress_conformance.own_namespace import MANAGED
+from egress_conformance.own_namespace import have_ca, have_namespace, the_suites
 from egress_conformance.report.upgrade import Load as LoadFacts
 from egress_conformance.traffic.pods import has_sidecar
 from egress_conformance.upgrade.evidence import NAMESPACE, Evidence
@@ -22,7 +21,6 @@ from egress_conformance.upgrade.logs import Logs
 from egress_conformance.upgrade.rollout import rollout
 from egress_conformance.upgrade.sent import SLOW_MS, UNREGISTERED, lacking
 from egress_conformance.waiting import persist, wait_for
-from egress_conformance.world.certs import make_ca
 from egress_conformance.world.outside import Outside
 from egress_conformance.world.pods import SECONDS, make_world, wait_for_pods
 from egress_conformance.world.world import DOMAIN, World
@@ -128,26 +126,11 @@ class Load:
 
     def _take(self) -> None:
         """Make the namespace of the world, and take the lease in it."""
-        for name in (NAMESPACE, WORLD):
-            self._refuse_foreign(name)
-        certificate, key = (base64.b64encode(pem).decode() for pem in make_ca())
-        if self._kube.get("v1", "Secret", "world-ca", WORLD) is None:
-            values = {"namespace": WORLD, "ca_certificate": certificate, "ca_key": key}
-            for doc in fill(ROOT / "platform/world-namespace.yaml", values):
-                self._kube.apply(doc)
+        the_suites(self._kube, NAMESPACE)
+        have_namespace(self._kube, WORLD)
         self._lease.take()
         self._is_ours = True
-
-    def _refuse_foreign(self, name: str) -> None:
-        """See that a namespace is ours or not there; one of ours that is on its way out is waited for."""
-        namespace = self._kube.get("v1", "Namespace", name)
-        if namespace is None:
-            return
-        key, _, value = MANAGED.partition("=")
-        if namespace["metadata"].get("labels", {}).get(key) != value:
-            raise UserError(f"the cluster has a namespace {name} that is not the suite's", "rename it")
-        if namespace["status"].get("phase") == "Terminating":
-            self._remove(name)
+        have_ca(self._kube, WORLD)
 
     def _answer(self, outside: Outside, echo: str) -> None:
         """Let the load's DNS know where the destinations are."""
