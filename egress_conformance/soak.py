@@ -1,6 +1,5 @@
 """The suite many times over: does a verdict ever change, or what was observed?"""
 
-import re
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -13,6 +12,7 @@ from egress_conformance.errors import ExitCode, PlatformTrouble
 from egress_conformance.report import headline
 from egress_conformance.report.ledger import Ledger
 from egress_conformance.report.stability import changed, late, unsteady
+from egress_conformance.report.summary import told_folder
 from egress_conformance.report.words import several
 
 
@@ -83,7 +83,7 @@ def run_suite(arguments: Sequence[str], root: Path) -> tuple[int, Ledger]:
     """
     command = [sys.executable, "-m", "egress_conformance", "run", *arguments]
     done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
-    match = re.search(r"^report: (.+)/report\.html$", done.stdout, re.MULTILINE)
-    if match is None:
+    folder = told_folder(done.stdout)
+    if folder is None:
         raise PlatformTrouble("a run wrote no report", (done.stderr or done.stdout).strip()[-2000:])
-    return done.returncode, Ledger.read(root / match[1] / "ledger.json")
+    return done.returncode, Ledger.read(root / folder / "ledger.json")

@@ -1,5 +1,6 @@
 """The last lines of a run in the terminal: plain text where it is a file, a little colour where it is a person."""
 
+import re
 from collections import defaultdict
 from pathlib import Path
 
@@ -24,6 +25,7 @@ _HEADLINE = {
     ExitCode.INCONCLUSIVE: "bold yellow",
     ExitCode.USER_ERROR: "bold yellow",
 }
+_REPORT = re.compile(r"^report: (.+)/report\.html$", re.MULTILINE)
 _LABEL_WIDTH = len(Verdict.INCONCLUSIVE)
 _REASON_LENGTH = 240
 
@@ -37,7 +39,13 @@ def print_summary(ledger: Ledger, run_dir: Path, console: Console) -> None:
     _print_slowest(ledger, console)
     _line(console, Text(_one_line(headline(ledger)), style=_HEADLINE[exit_code(ledger)]))
     _line(console, _counts(ledger))
-    _line(console, Text(f"report: {_near(run_dir / 'report.html')}"))
+    _line(console, Text(f"report: {near(run_dir / 'report.html')}"))
+
+
+def told_folder(said: str) -> Path | None:
+    """The folder of a run by what `print_summary` printed of it; None where it printed none."""
+    match = _REPORT.search(said)
+    return Path(match[1]) if match else None
 
 
 def _line(console: Console, text: Text) -> None:
@@ -109,7 +117,7 @@ def _short(why: str) -> str:
     return line if len(line) <= _REASON_LENGTH else line[: _REASON_LENGTH - 1].rstrip() + "…"
 
 
-def _near(path: Path) -> str:
+def near(path: Path) -> str:
     """The path from here where it lies below, else in full."""
     here = Path.cwd()
     return str(path.relative_to(here) if path.is_relative_to(here) else path)

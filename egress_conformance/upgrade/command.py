@@ -14,6 +14,7 @@ from egress_conformance.errors import ExitCode, PlatformTrouble, UserError
 from egress_conformance.options import Options
 from egress_conformance.report.explain import Explanations, allowed, reviewed
 from egress_conformance.report.ledger import Verdict
+from egress_conformance.report.summary import near
 from egress_conformance.report.upgrade import Upgrade
 from egress_conformance.upgrade import names
 from egress_conformance.upgrade.evidence import NAMESPACE
@@ -82,8 +83,7 @@ class Report:
         for note in upgrade.notes:
             self.say(note)
         self.say(f"Istio {upgrade.old} → {upgrade.new}: {upgrade.outcome}")
-        near = folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder
-        self.say(f"report: {near}/report.html")
+        self.say(f"report: {near(folder)}/report.html")
         return ExitCode(upgrade.exit_code)
 
 

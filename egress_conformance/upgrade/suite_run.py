@@ -1,6 +1,5 @@
 """The suite at a station: a run of it in a process of its own, on the cluster as it is then."""
 
-import re
 import shutil
 import sys
 from collections.abc import Sequence
@@ -8,7 +7,7 @@ from pathlib import Path
 
 from egress_conformance.cluster.commands import CommandFailed, Runner, run
 from egress_conformance.errors import ExitCode, PlatformTrouble
-from egress_conformance.report.find import read_ledger
+from egress_conformance.report.summary import told_folder
 
 SECONDS = 3600
 """The suite is no place to wait for ever; all of it takes minutes."""
@@ -36,11 +35,10 @@ def run_suite(arguments: Sequence[str], folder: Path, runner: Runner = run) -> i
     except CommandFailed as failure:
         code = failure.code
     said = log.read_text(encoding="utf-8", errors="replace") if log.exists() else ""
-    match = re.search(r"^report: (.+)/report\.html$", said, re.MULTILINE)
-    if match is None or code not in {ExitCode.PASSED, ExitCode.FAILED, ExitCode.INCONCLUSIVE}:
+    report = told_folder(said)
+    if report is None or code not in {ExitCode.PASSED, ExitCode.FAILED, ExitCode.INCONCLUSIVE}:
         last = " / ".join(said.strip().splitlines()[-3:])
         raise PlatformTrouble("the suite came to no result", f"exit code {code}; {last}; all of it is in {log}")
     for name in ("ledger.json", "report.html"):
-        shutil.copy(Path.cwd() / match[1] / name, folder / name)
-    read_ledger(folder)
+        shutil.copy(Path.cwd() / report / name, folder / name)
     return code
