@@ -61,9 +61,11 @@ def pytest_configure(config: pytest.Config) -> None:
         signal.signal(signal.SIGHUP, _interrupt)
     if _is_worker(config):
         return
-    # Cases are handed out one at a time, so that workers go through them in the order of the mesh's mode.
-    if getattr(config.option, "maxschedchunk", 1) is None:
-        config.option.maxschedchunk = 1
+    # Cases are handed out one at a time, so that workers go through them in the order of the mesh's mode; those of one
+    # group, of one mode, together. https://pytest-xdist.readthedocs.io/en/stable/distribution.html
+    if getattr(config.option, "dist", "no") == "load":
+        config.option.dist = "loadgroup"
+        config.option.loadscopereorder = False
     options = Options.of(vars(config.option))
     try:
         _shard(config)
@@ -83,6 +85,19 @@ def pytest_configure_node(node: Any) -> None:  # noqa: ANN401  (xdist has no typ
     node.workerinput["egress_scratch"] = str(node.config.stash[_REPORT].scratch)
 
 
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Part cases that are to run on one worker, `@pytest.mark.xdist_group("name")`, by the mode they hold it in."""
+    found = declared(item)
+    if found and _group(item):
+        mode = found.mode_in_force(withheld=bool(item.config.option.prove))
+        item.add_marker(pytest.mark.xdist_group(f"{mode}-alone" if found.flips else mode))
+
+
+def _group(item: pytest.Item) -> str:
+    """What tells the group of a case from others, "" for a case that is in none."""
+    return "_".join(sorted(mark.args[0] for mark in item.iter_markers("xdist_group")))
+
+
 @pytest.hookimpl(trylast=True)  # a share is dealt out of what -k and -m leave
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Keep what is asked for, in order of the mesh's mode, so that it is flipped a handful of times a run."""
@@ -92,7 +107,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if shard := _shard(config):
         mine = shard.has([case for item in items if (case := declared(item))], withheld=withheld)
         _keep(config, items, lambda case: case is None or case.key in mine)
-    items.sort(key=lambda item: _place(declared(item), withheld=withheld))
+    items.sort(key=lambda item: _place(declared(item), _group(item), withheld=withheld))
 
 
 def _keep(config: pytest.Config, items: list[pytest.Item], wanted: Callable[[Case | None], bool]) -> None:
@@ -109,11 +124,12 @@ def _is_one_of(case: Case, patterns: list[str]) -> bool:
     return any(fnmatch.fnmatchcase(case.id, pattern) for pattern in patterns)
 
 
-def _place(case: Case | None, *, withheld: bool) -> tuple[bool, str, bool, str]:
-    """First what has no case, then mode by mode, those that flip it last; rows by the set-up they share."""
+def _place(case: Case | None, group: str, *, withheld: bool) -> tuple[bool, str, bool, bool, str, str]:
+    """First what has no case, then mode by mode, those that flip it last; groups first; rows by their common set-up."""
     if case is None:
-        return (False, "", False, "")
-    return (True, case.mode_in_force(withheld=withheld), case.flips, case.scene_in_force(withheld=withheld))
+        return (False, "", False, False, "", "")
+    scene = case.scene_in_force(withheld=withheld)
+    return (True, case.mode_in_force(withheld=withheld), case.flips, not group, group, scene)
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:

@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from ipaddress import ip_address, ip_network
 
+import pytest
+
 from egress_conformance.case import case
 from egress_conformance.cluster.kube import Doc
 from egress_conformance.mesh.mesh import Mesh
@@ -13,6 +15,7 @@ from egress_conformance.traffic.recorder import Recorder
 from egress_conformance.world.world import Site, World
 
 CAPTURING = "dns/capturing-client.yaml"
+pytestmark = pytest.mark.xdist_group("capturing-client")
 RANGE = ip_network("240.240.0.0/16")
 """PILOT_IP_AUTOALLOCATE_IPV4_PREFIX; packets to it go nowhere but into the sidecar."""
 

@@ -2,6 +2,8 @@
 
 from collections.abc import Callable
 
+import pytest
+
 from egress_conformance.case import case
 from egress_conformance.mesh.mesh import Mesh
 from egress_conformance.traffic.client import Client
@@ -9,6 +11,7 @@ from egress_conformance.traffic.lookup import By, Lookup
 from egress_conformance.world.world import Site, World
 
 CAPTURING = "dns/capturing-client.yaml"
+pytestmark = pytest.mark.xdist_group("capturing-client")
 
 
 @case(

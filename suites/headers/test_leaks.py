@@ -3,6 +3,8 @@
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 
+import pytest
+
 from egress_conformance.case import Mode, Requirement, case
 from egress_conformance.mesh.mesh import Mesh
 from egress_conformance.traffic.client import Client, Seen
@@ -50,6 +52,7 @@ def quiet_client(patched_client: PatchedClient, mesh: Mesh, site: Site) -> Itera
         yield quiet
 
 
+@pytest.mark.xdist_group("quiet-client")
 @case(
     "HDR-03",
     requires=(Requirement.ISTIO_PROXY,),
@@ -68,6 +71,7 @@ def test_metadata_stays_in_the_mesh(mesh: Mesh, client: Client, world: World, pa
         client.get(site.url()).reaches(site, cluster=cluster, received=sent)
 
 
+@pytest.mark.xdist_group("quiet-client")
 @case("HDR-06", source="ProxyHeaders.server, envoyDebugHeaders; releasenotes proxy-headers.yaml")
 def test_response_headers(mesh: Mesh, client: Client, world: World, patched_client: PatchedClient) -> None:
     """The sidecar's `server` and service time MUST be in an answer, and with both disabled in proxyHeaders in none."""
@@ -102,6 +106,7 @@ def test_request_headers(mesh: Mesh, client: Client, world: World) -> None:
     request.is_blocked()
 
 
+@pytest.mark.xdist_group("quiet-client")
 @case("HDR-07b", source="ProxyHeaders.attemptCount, requestId; releasenotes proxy-headers.yaml")
 def test_quiet_sidecar(mesh: Mesh, client: Client, world: World, patched_client: PatchedClient) -> None:
     """With attemptCount and requestId disabled neither MUST be sent, and what the caller itself sets stay as it is."""
@@ -186,6 +191,7 @@ def test_leaks_inside_tls(mesh: Mesh, client: Client, world: World, recorder: Re
     request.is_blocked()
 
 
+@pytest.mark.xdist_group("quiet-client")
 @case(
     "HDR-08d",
     by_version={"1.28": QUIET},

@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 
+import pytest
+
 from egress_conformance.case import Mode, case
 from egress_conformance.mesh.mesh import Mesh
 from egress_conformance.traffic.client import Client, Seen
@@ -10,6 +12,7 @@ from egress_conformance.traffic.expect import PASSTHROUGH
 from egress_conformance.world.world import World
 
 PATCH = "http/old-fashioned-client.yaml"
+pytestmark = pytest.mark.xdist_group("old-fashioned-client")
 MIXED = {"X-MiXed-CaSe": "1"}
 
 

@@ -3,6 +3,8 @@
 import hashlib
 from collections.abc import Callable
 
+import pytest
+
 from egress_conformance.case import Mode, case
 from egress_conformance.mesh.mesh import Mesh
 from egress_conformance.traffic.client import Client
@@ -54,6 +56,7 @@ def test_grpc(mesh: Mesh, client: Client, world: World) -> None:
     assert refused.last.curl.headers["grpc-status"] == GRPC_UNAVAILABLE
 
 
+@pytest.mark.xdist_group("old-fashioned-client")
 @case(
     "HTTP-08a",
     subject_is_mode=True,

@@ -2,6 +2,8 @@
 
 from collections.abc import Callable
 
+import pytest
+
 from egress_conformance.case import Mode, case
 from egress_conformance.mesh.mesh import Mesh
 from egress_conformance.traffic.client import Client
@@ -11,6 +13,7 @@ from egress_conformance.world.world import World
 SOURCE = "Sidecar reference: outboundTrafficPolicy; convertToSidecarScope in pilot/pkg/model/sidecar.go"
 NAMESPACE = "policy/sidecar-namespace.yaml"
 WORKLOAD = "policy/sidecar-workload.yaml"
+pytestmark = pytest.mark.xdist_group("elsewhere")
 
 
 @case("POL-08", source=SOURCE)

@@ -2,6 +2,8 @@
 
 from collections.abc import Callable
 
+import pytest
+
 from egress_conformance.case import case
 from egress_conformance.mesh.mesh import Mesh
 from egress_conformance.traffic.client import Client
@@ -9,6 +11,7 @@ from egress_conformance.world.world import World
 
 REFERENCE = "ServiceEntry reference: exportTo"
 DEFAULT = "MeshConfig reference: defaultServiceExportTo"
+pytestmark = pytest.mark.xdist_group("elsewhere")
 
 
 @case("SCP-01", source=REFERENCE)
