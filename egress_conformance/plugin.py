@@ -60,6 +60,8 @@ def pytest_configure(config: pytest.Config) -> None:
     if signal.getsignal(signal.SIGHUP) == signal.SIG_DFL:  # else nohup wants it to go on without its terminal
         signal.signal(signal.SIGHUP, _interrupt)
     if _is_worker(config):
+        # It has the options of the command line alone.
+        config.option.loadgroup = config.workerinput["egress_groups"]  # type: ignore[attr-defined]
         return
     # Cases are handed out one at a time, so that workers go through them in the order of the mesh's mode; those of one
     # group, of one mode, together. https://pytest-xdist.readthedocs.io/en/stable/distribution.html
@@ -83,6 +85,7 @@ def _interrupt(*_: object) -> None:
 def pytest_configure_node(node: Any) -> None:  # noqa: ANN401  (xdist has no types)
     """Tell an xdist worker where it will find the platform."""
     node.workerinput["egress_scratch"] = str(node.config.stash[_REPORT].scratch)
+    node.workerinput["egress_groups"] = node.config.option.dist == "loadgroup"
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
