@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from egress_conformance import schedule
 from egress_conformance.case import Case, Mode, declared
 from egress_conformance.case_run import CaseRun
 from egress_conformance.errors import ExitCode, PlatformTrouble, UserError
@@ -51,6 +52,14 @@ def _is_worker(config: pytest.Config) -> bool:
     return hasattr(config, "workerinput")
 
 
+def _scratch_and_name(config: pytest.Config) -> tuple[Path, str]:
+    """The folder common to all workers, and the name of this one."""
+    if not _is_worker(config):
+        return config.stash[_REPORT].scratch, "main"
+    given: dict[str, str] = config.workerinput  # type: ignore[attr-defined]
+    return Path(given["egress_scratch"]), given["workerid"]
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Register the marker; in the process that reports, prepare for a run."""
     config.addinivalue_line("markers", "case(declared): a behaviour with an id; use egress_conformance.case.case")
@@ -60,14 +69,7 @@ def pytest_configure(config: pytest.Config) -> None:
     if signal.getsignal(signal.SIGHUP) == signal.SIG_DFL:  # else nohup wants it to go on without its terminal
         signal.signal(signal.SIGHUP, _interrupt)
     if _is_worker(config):
-        # It has the options of the command line alone.
-        config.option.loadgroup = config.workerinput["egress_groups"]  # type: ignore[attr-defined]
         return
-    # Cases are handed out one at a time, so that workers go through them in the order of the mesh's mode; those of one
-    # group, of one mode, together. https://pytest-xdist.readthedocs.io/en/stable/distribution.html
-    if getattr(config.option, "dist", "no") == "load":
-        config.option.dist = "loadgroup"
-        config.option.loadscopereorder = False
     options = Options.of(vars(config.option))
     try:
         _shard(config)
@@ -85,20 +87,6 @@ def _interrupt(*_: object) -> None:
 def pytest_configure_node(node: Any) -> None:  # noqa: ANN401  (xdist has no types)
     """Tell an xdist worker where it will find the platform."""
     node.workerinput["egress_scratch"] = str(node.config.stash[_REPORT].scratch)
-    node.workerinput["egress_groups"] = node.config.option.dist == "loadgroup"
-
-
-def pytest_itemcollected(item: pytest.Item) -> None:
-    """Part cases that are to run on one worker, `@pytest.mark.xdist_group("name")`, by the mode they hold it in."""
-    found = declared(item)
-    if found and _group(item):
-        mode = found.mode_in_force(withheld=bool(item.config.option.prove))
-        item.add_marker(pytest.mark.xdist_group(f"{mode}-alone" if found.flips else mode))
-
-
-def _group(item: pytest.Item) -> str:
-    """What tells the group of a case from others, "" for a case that is in none."""
-    return "_".join(sorted(mark.args[0] for mark in item.iter_markers("xdist_group")))
 
 
 @pytest.hookimpl(trylast=True)  # a share is dealt out of what -k and -m leave
@@ -110,7 +98,20 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if shard := _shard(config):
         mine = shard.has([case for item in items if (case := declared(item))], withheld=withheld)
         _keep(config, items, lambda case: case is None or case.key in mine)
-    items.sort(key=lambda item: _place(declared(item), _group(item), withheld=withheld))
+    schedule.order(items, withheld=withheld)
+    if _is_worker(config):
+        schedule.write_groups(items, *_scratch_and_name(config), withheld=withheld)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> schedule.GroupScheduling | None:  # noqa: ANN401
+    """Keep the order, and groups together, unless the user wants the cases handed out in another way."""
+    if config.option.dist != "load":
+        return None
+    config.option.loadscopereorder = False
+    scheduling = schedule.GroupScheduling(config, log)
+    scheduling.folder = config.stash[_REPORT].scratch
+    return scheduling
 
 
 def _keep(config: pytest.Config, items: list[pytest.Item], wanted: Callable[[Case | None], bool]) -> None:
@@ -125,14 +126,6 @@ def _shard(config: pytest.Config) -> Shard | None:
 
 def _is_one_of(case: Case, patterns: list[str]) -> bool:
     return any(fnmatch.fnmatchcase(case.id, pattern) for pattern in patterns)
-
-
-def _place(case: Case | None, group: str, *, withheld: bool) -> tuple[bool, str, bool, bool, str, str]:
-    """First what has no case, then mode by mode, those that flip it last; groups first; rows by their common set-up."""
-    if case is None:
-        return (False, "", False, False, "", "")
-    scene = case.scene_in_force(withheld=withheld)
-    return (True, case.mode_in_force(withheld=withheld), case.flips, not group, group, scene)
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
@@ -168,12 +161,7 @@ def _abort(config: pytest.Config, error: UserError) -> None:
 @pytest.fixture(scope="session")
 def egress_worker(request: pytest.FixtureRequest) -> Iterator[Worker]:
     """This process's namespace and client."""
-    config = request.config
-    if _is_worker(config):
-        scratch = Path(config.workerinput["egress_scratch"])  # type: ignore[attr-defined]
-        name = config.workerinput["workerid"]  # type: ignore[attr-defined]
-    else:
-        scratch, name = config.stash[_REPORT].scratch, "main"
+    scratch, name = _scratch_and_name(request.config)
     info = PlatformInfo.load((scratch / "platform.json").read_text(encoding="utf-8"))
     worker = Worker(info, name, scratch)
     yield worker
