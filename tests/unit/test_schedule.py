@@ -44,7 +44,12 @@ from egress_conformance.case import Mode, case
 def written(name: str, more: str = "", group: str = "") -> str:
     mark = f'@pytest.mark.xdist_group("{group}")\n' if group else ""
     id_ = name.upper().replace("_", "-")
-    return f'\n{mark}@case("{id_}", source="x"{more})\ndef test_{name}():\n    """It MUST be so."""\n    time.sleep(0.05)\n'
+    return f'''
+{mark}@case("{id_}", source="x"{more})
+def test_{name}():
+    """It MUST be so."""
+    time.sleep(0.05)
+'''
 
 
 ALLOW_ANY = ", mode=Mode.ALLOW_ANY"
