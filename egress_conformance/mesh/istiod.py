@@ -5,6 +5,9 @@ from dataclasses import dataclass
 from egress_conformance.cluster.kube import Doc, Kube
 from egress_conformance.mesh.config import ISTIO_NAMESPACE
 
+REJECTS = "pilot_total_xds_rejects"
+"""The counter of configurations that proxies rejected."""
+
 LINES_SHOWN = 60
 """Lines of its log that are kept with a failure."""
 
@@ -27,7 +30,7 @@ class Istiod:
 
     def rejections(self) -> int:
         """Configurations that proxies of this revision rejected so far (`pilot_total_xds_rejects`)."""
-        return self._value("pilot_total_xds_rejects")
+        return self._value(REJECTS)
 
     def connected(self) -> int:
         """Proxies connected to it (`pilot_xds`)."""
@@ -52,11 +55,7 @@ class Istiod:
         return "\n".join(lines[-LINES_SHOWN:])
 
     def _value(self, name: str) -> int:
-        total = 0
-        for pod in self.pods():
-            path = f"/api/v1/namespaces/{ISTIO_NAMESPACE}/pods/{pod['metadata']['name']}:15014/proxy/metrics"
-            total += value(self.kube.raw("GET", path).decode(), name)
-        return total
+        return sum(counted(self.kube, pod["metadata"]["name"], name) for pod in self.pods())
 
     def _log(self, seconds: float) -> list[str]:
         lines: list[str] = []
@@ -64,6 +63,22 @@ class Istiod:
             log = self.kube.logs(ISTIO_NAMESPACE, pod["metadata"]["name"], "discovery", since=seconds)
             lines += log.splitlines()
         return lines
+
+
+def counted(kube: Kube, pod: str, name: str) -> int:
+    """What one pod of istiod says of a gauge or counter of its own.
+
+    Args:
+        kube: the cluster.
+        pod: its name.
+        name: of the metric.
+
+    Raises:
+        Refused: the pod is gone.
+        PlatformTrouble: it does not answer.
+    """
+    path = f"/api/v1/namespaces/{ISTIO_NAMESPACE}/pods/{pod}:15014/proxy/metrics"
+    return value(kube.raw("GET", path).decode(), name)
 
 
 def value(metrics: str, name: str) -> int:

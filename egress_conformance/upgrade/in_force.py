@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from egress_conformance.cluster.kube import Doc, Kube, Refused
 from egress_conformance.mesh.config import ISTIO_NAMESPACE
-from egress_conformance.mesh.istiod import value
+from egress_conformance.mesh.istiod import REJECTS, counted
 from egress_conformance.report.upgrade import InForce
 from egress_conformance.upgrade.evidence import NAMESPACE, PROXY
 from egress_conformance.world.pods import is_ready
@@ -121,9 +121,8 @@ def rejections(kube: Kube) -> dict[str, int]:
         if not is_ready(pod):
             continue
         name = pod["metadata"]["name"]
-        path = f"/api/v1/namespaces/{ISTIO_NAMESPACE}/pods/{name}:15014/proxy/metrics"
         try:
-            counts[name] = value(kube.raw("GET", path).decode(), "pilot_total_xds_rejects")
+            counts[name] = counted(kube, name, REJECTS)
         except Refused:
             continue  # it went just now
     return counts
