@@ -30,7 +30,7 @@ from egress_conformance.traffic.recorder import CheckDraft
 from egress_conformance.waiting import wait_for
 
 if TYPE_CHECKING:
-    from egress_conformance.traffic.client import Request
+    from egress_conformance.traffic.request import Request
 
 AGREEING = 3
 """Attempts in a row that must agree, by all three witnesses, before a check holds."""

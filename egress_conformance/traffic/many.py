@@ -13,15 +13,15 @@ from egress_conformance.errors import PlatformTrouble, Timeout
 from egress_conformance.report import ledger
 from egress_conformance.traffic.attempt import EnvoyLogged, Receipt, nonce_of, parse_log
 from egress_conformance.traffic.convergence import look_for_trouble
-from egress_conformance.traffic.expect import Reaches
 from egress_conformance.traffic.observe import observe_many, outcome
 from egress_conformance.traffic.pods import CLIENT
+from egress_conformance.traffic.reaches import Reaches
 from egress_conformance.traffic.recorder import CheckDraft
 from egress_conformance.waiting import wait_for
 
 if TYPE_CHECKING:
     from egress_conformance.cluster.execs import Exec
-    from egress_conformance.traffic.client import Request
+    from egress_conformance.traffic.request import Request
 
 SECONDS = 60
 """How long a burst may take."""

@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass, replace
 
-from egress_conformance.traffic.client import Client, Request
+from egress_conformance.traffic.client import Client
 from egress_conformance.traffic.pods import CLIENT
+from egress_conformance.traffic.request import Request
 
 _SHORT_FRAME = 125
 """Bytes at most in a frame whose length fits into one byte (RFC 6455, 5.2)."""

@@ -7,9 +7,10 @@ import pytest
 
 from egress_conformance.case import Mode, Requirement, case
 from egress_conformance.mesh.mesh import Mesh
-from egress_conformance.traffic.client import Client, Seen
+from egress_conformance.traffic.client import Client
 from egress_conformance.traffic.expect import PASSTHROUGH
 from egress_conformance.traffic.recorder import Recorder
+from egress_conformance.traffic.request import Seen
 from egress_conformance.world.world import Site, World
 
 BY_CURL = {"host", "user-agent", "accept"}

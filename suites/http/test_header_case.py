@@ -7,8 +7,9 @@ import pytest
 
 from egress_conformance.case import Mode, case
 from egress_conformance.mesh.mesh import Mesh
-from egress_conformance.traffic.client import Client, Seen
+from egress_conformance.traffic.client import Client
 from egress_conformance.traffic.expect import PASSTHROUGH
+from egress_conformance.traffic.request import Seen
 from egress_conformance.world.world import World
 
 PATCH = "http/old-fashioned-client.yaml"

@@ -7,8 +7,9 @@ import pytest
 
 from egress_conformance.case import Mode, case
 from egress_conformance.mesh.mesh import Mesh
+from egress_conformance.traffic.by_proxy import Blocked
 from egress_conformance.traffic.client import Client
-from egress_conformance.traffic.expect import PASSTHROUGH, Blocked
+from egress_conformance.traffic.expect import PASSTHROUGH
 from egress_conformance.traffic.payloads import random_file
 from egress_conformance.world.world import World
 

@@ -14,9 +14,11 @@ import yaml
 
 from egress_conformance.case import Mode, Row, case, rows
 from egress_conformance.mesh.mesh import Mesh
-from egress_conformance.traffic.client import TCP_SECONDS, Client, Request
-from egress_conformance.traffic.expect import PASSTHROUGH, Blocked
+from egress_conformance.traffic.by_proxy import Blocked
+from egress_conformance.traffic.client import TCP_SECONDS, Client
+from egress_conformance.traffic.expect import PASSTHROUGH
 from egress_conformance.traffic.recorder import Recorder
+from egress_conformance.traffic.request import Request
 from egress_conformance.world.world import DOMAIN, Server, World
 
 PORTS = {"http1": 8080, "http2": 8080, "tls": 8443, "tls-no-sni": 8443, "tcp": 9000, "server-first": 3306}

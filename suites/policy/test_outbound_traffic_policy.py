@@ -5,8 +5,9 @@ from contextlib import AbstractContextManager
 
 from egress_conformance.case import Mode, Requirement, case
 from egress_conformance.mesh.mesh import Mesh
+from egress_conformance.traffic.by_proxy import Blocked
 from egress_conformance.traffic.client import Client
-from egress_conformance.traffic.expect import PASSTHROUGH, Blocked
+from egress_conformance.traffic.expect import PASSTHROUGH
 from egress_conformance.traffic.recorder import Recorder
 from egress_conformance.world.world import World
 

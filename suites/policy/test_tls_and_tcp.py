@@ -2,8 +2,9 @@
 
 from egress_conformance.case import Mode, case
 from egress_conformance.mesh.mesh import Mesh
-from egress_conformance.traffic.client import Client, Request
+from egress_conformance.traffic.client import Client
 from egress_conformance.traffic.expect import PASSTHROUGH
+from egress_conformance.traffic.request import Request
 from egress_conformance.world.world import Site, World
 
 SOURCE = (

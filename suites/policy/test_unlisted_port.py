@@ -2,8 +2,9 @@
 
 from egress_conformance.case import Mode, case
 from egress_conformance.mesh.mesh import Mesh
+from egress_conformance.traffic.by_proxy import Blocked
 from egress_conformance.traffic.client import Client
-from egress_conformance.traffic.expect import PASSTHROUGH, Blocked
+from egress_conformance.traffic.expect import PASSTHROUGH
 from egress_conformance.world.world import World
 
 SOURCE = "ServiceEntry reference: ports; a listener is made for each listed port alone (listener.go)"

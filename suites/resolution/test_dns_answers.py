@@ -8,9 +8,9 @@ import functools
 
 from egress_conformance.case import case
 from egress_conformance.mesh.mesh import Mesh
+from egress_conformance.traffic.by_proxy import Blocked
 from egress_conformance.traffic.client import Client
 from egress_conformance.traffic.eventually import becomes
-from egress_conformance.traffic.expect import Blocked
 from egress_conformance.traffic.recorder import Recorder
 from egress_conformance.world.world import World
 

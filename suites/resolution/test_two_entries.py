@@ -6,8 +6,9 @@ second entry is made more than a second after the first.
 
 from egress_conformance.case import case
 from egress_conformance.mesh.mesh import Mesh
-from egress_conformance.traffic.client import Client, Request
-from egress_conformance.traffic.expect import Blocked
+from egress_conformance.traffic.by_proxy import Blocked
+from egress_conformance.traffic.client import Client
+from egress_conformance.traffic.request import Request
 from egress_conformance.world.world import Server, World
 
 STATIC, DNS = "resolution/two-entries-static.yaml", "resolution/two-entries-dns.yaml"

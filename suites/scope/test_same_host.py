@@ -4,8 +4,8 @@ from contextlib import ExitStack
 
 from egress_conformance.case import case
 from egress_conformance.mesh.mesh import Mesh
+from egress_conformance.traffic.by_proxy import Blocked
 from egress_conformance.traffic.client import Client
-from egress_conformance.traffic.expect import Blocked
 from egress_conformance.world.world import World
 
 SIDECAR = "pilot/pkg/model/sidecar.go"

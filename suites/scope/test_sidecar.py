@@ -2,8 +2,8 @@
 
 from egress_conformance.case import Requirement, case
 from egress_conformance.mesh.mesh import Mesh
+from egress_conformance.traffic.by_proxy import Blocked
 from egress_conformance.traffic.client import Client
-from egress_conformance.traffic.expect import Blocked
 from egress_conformance.world.world import World
 
 REFERENCE = "Sidecar reference: IstioEgressListener.hosts"

@@ -4,9 +4,11 @@ from collections.abc import Callable
 
 from egress_conformance.case import Mode, case
 from egress_conformance.mesh.mesh import Mesh
-from egress_conformance.traffic.client import Client, Seen
-from egress_conformance.traffic.expect import PASSTHROUGH, Blocked
+from egress_conformance.traffic.by_proxy import Blocked
+from egress_conformance.traffic.client import Client
+from egress_conformance.traffic.expect import PASSTHROUGH
 from egress_conformance.traffic.recorder import Recorder
+from egress_conformance.traffic.request import Seen
 from egress_conformance.world.world import World
 
 

@@ -7,9 +7,10 @@ from typing import Any
 
 from egress_conformance.cluster.execs import Exec
 from egress_conformance.errors import PlatformTrouble
-from egress_conformance.traffic.client import Client, Request
+from egress_conformance.traffic.client import Client
 from egress_conformance.traffic.expect import PASSTHROUGH
 from egress_conformance.traffic.recorder import Recorder
+from egress_conformance.traffic.request import Request
 from egress_conformance.world.world import Server
 from tests.unit.fakes import (
     ALPHA,

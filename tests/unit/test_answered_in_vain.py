@@ -4,7 +4,7 @@ import re
 from dataclasses import replace
 
 from egress_conformance.traffic.attempt import Attempt, parse_log, unaccounted
-from egress_conformance.traffic.expect import Answered
+from egress_conformance.traffic.by_proxy import Answered
 from tests.unit.fakes import ALPHA, CLIENT, curl_saw, log_line, receipt
 
 TIMED_OUT = Answered(504, "UT", b"upstream request timeout", frozenset({f"{ALPHA.address}:80"}), arrivals=1)

@@ -4,9 +4,10 @@ from typing import Any
 
 import pytest
 
-from egress_conformance.traffic.client import CURL_SECONDS, TCP_SECONDS, Client, Request
-from egress_conformance.traffic.expect import Reaches
+from egress_conformance.traffic.client import CURL_SECONDS, TCP_SECONDS, Client
+from egress_conformance.traffic.reaches import Reaches
 from egress_conformance.traffic.recorder import Recorder
+from egress_conformance.traffic.request import Request
 from tests.unit.fakes import ALPHA, BETA, CLIENT, SITE, FakeKube, FakeWorld
 
 

@@ -6,8 +6,9 @@ import pytest
 
 from egress_conformance.errors import PlatformTrouble
 from egress_conformance.traffic.attempt import Receipt
+from egress_conformance.traffic.by_proxy import Blocked
 from egress_conformance.traffic.client import CURL_SECONDS, Client
-from egress_conformance.traffic.expect import PASSTHROUGH, Blocked
+from egress_conformance.traffic.expect import PASSTHROUGH
 from egress_conformance.traffic.recorder import CheckFailed, Recorder
 from tests.unit.fakes import (
     ALPHA,

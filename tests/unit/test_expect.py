@@ -7,15 +7,9 @@ from typing import Any
 import pytest
 
 from egress_conformance.traffic.attempt import Attempt, EnvoyLogged, parse_log
-from egress_conformance.traffic.expect import (
-    BLACK_HOLE,
-    PASSTHROUGH,
-    Answered,
-    Blocked,
-    Expectation,
-    IsBlocked,
-    Reaches,
-)
+from egress_conformance.traffic.by_proxy import Answered, Blocked, IsBlocked
+from egress_conformance.traffic.expect import BLACK_HOLE, PASSTHROUGH, Expectation
+from egress_conformance.traffic.reaches import Reaches
 from tests.unit.fakes import ALPHA, BETA, DECOY, SITE, answer, curl_saw, log_line, receipt
 
 Change = Callable[[Attempt], Attempt]

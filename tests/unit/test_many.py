@@ -9,10 +9,12 @@ from egress_conformance.cluster.execs import Exec
 from egress_conformance.errors import PlatformTrouble
 from egress_conformance.report import ledger
 from egress_conformance.traffic.attempt import EnvoyLogged, Receipt, parse_log
-from egress_conformance.traffic.client import Client, Request
-from egress_conformance.traffic.expect import PASSTHROUGH, Reaches
+from egress_conformance.traffic.client import Client
+from egress_conformance.traffic.expect import PASSTHROUGH
 from egress_conformance.traffic.many import Sent, parse_sent, problems_of_many
+from egress_conformance.traffic.reaches import Reaches
 from egress_conformance.traffic.recorder import CheckFailed, Recorder
+from egress_conformance.traffic.request import Request
 from tests.unit.fakes import ALPHA, BETA, CLIENT, DECOY, SITE, Clock, FakeExec, FakeKube, FakeWorld, log_line, receipt
 
 CLUSTER = f"outbound|80||{SITE.host}"

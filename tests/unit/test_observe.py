@@ -7,8 +7,10 @@ import pytest
 
 from egress_conformance.report.observed import Observed
 from egress_conformance.traffic.attempt import Attempt, parse_log
-from egress_conformance.traffic.expect import Answered, Blocked, Expectation, IsBlocked, Reaches
+from egress_conformance.traffic.by_proxy import Answered, Blocked, IsBlocked
+from egress_conformance.traffic.expect import Expectation
 from egress_conformance.traffic.observe import observe, observe_many
+from egress_conformance.traffic.reaches import Reaches
 from egress_conformance.traffic.stable import Stable
 from tests.unit.fakes import ALPHA, BETA, CLIENT, SITE, answer, curl_saw, log_line, receipt
 

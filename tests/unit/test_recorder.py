@@ -7,7 +7,7 @@ import pytest
 from egress_conformance.report import ledger
 from egress_conformance.report.observed import Observed
 from egress_conformance.traffic.attempt import Attempt, parse_log
-from egress_conformance.traffic.expect import Blocked, IsBlocked
+from egress_conformance.traffic.by_proxy import Blocked, IsBlocked
 from egress_conformance.traffic.recorder import (
     DEADLINE_SECONDS,
     PROOF_SECONDS,
