@@ -53,7 +53,7 @@ def left(state: State, me: str) -> State:
 
 
 class SharedModeLease:
-    """A worker's share of the mesh's mode; see `worker.ModeLease`, which is for the workers of one machine.
+    """A worker's share of the mesh's mode; see `mesh.mode_lease.ModeLease`, which is for the workers of one machine.
 
     Args:
         config: the mesh config.

@@ -5,8 +5,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from filelock import ReadWriteLock
-
 from egress_conformance.case import Case, Mode
 from egress_conformance.cluster.board import MODE_BOARD, TURNS_BOARD, Board
 from egress_conformance.cluster.kube import Doc, Kube, Refused
@@ -19,6 +17,7 @@ from egress_conformance.mesh.gateway import Gateway
 from egress_conformance.mesh.istiod import Istiod, by_others
 from egress_conformance.mesh.manifests import ROOT, fill
 from egress_conformance.mesh.mesh import Mesh
+from egress_conformance.mesh.mode_lease import ModeLease
 from egress_conformance.mesh.proxy import MODE_SECONDS, Proxy
 from egress_conformance.mesh.scene import Scene
 from egress_conformance.mesh.turns import Turns
@@ -43,47 +42,6 @@ STILL_BROKEN_SECONDS = 10
 
 TRACER = "egress-conformance-zipkin"
 """Name of the tracing provider in the suite's Istio profile."""
-
-_TRIES = 100
-"""Workers that want another mode may come first, each once; somebody who puts the mode back comes every time."""
-
-
-class ModeLease:
-    """The mesh's mode, shared between workers: many readers of one mode, one writer.
-
-    Args:
-        config: the mesh config.
-        path: file of the lock, common to all workers of the run.
-    """
-
-    def __init__(self, config: MeshConfig, path: Path) -> None:
-        self._config = config
-        self._lock = ReadWriteLock(str(path))
-
-    @contextmanager
-    def hold(self, mode: Mode, *, alone: bool) -> Iterator[None]:
-        """Hold the mesh in a mode, with others or alone; the mode is set if it is another.
-
-        Raises:
-            PlatformTrouble: the mode does not stay: somebody puts the mesh config back.
-        """
-        if alone:
-            with self._lock.write_lock():
-                self._set(mode)
-                yield
-            return
-        for _ in range(_TRIES):
-            with self._lock.read_lock():
-                if self._config.mode() == mode:
-                    yield
-                    return
-            with self._lock.write_lock():
-                self._set(mode)
-        raise PlatformTrouble("mesh config changed by others", f"mode {mode} was set {_TRIES} times and did not stay")
-
-    def _set(self, mode: Mode) -> None:
-        if self._config.mode() != mode:
-            self._config.set_mode(mode)
 
 
 class Worker:

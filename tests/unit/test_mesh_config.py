@@ -11,7 +11,7 @@ from egress_conformance.case import Mode
 from egress_conformance.cluster.kube import Doc, Refused
 from egress_conformance.errors import PlatformTrouble, UserError
 from egress_conformance.mesh.config import MeshConfig
-from egress_conformance.worker import ModeLease
+from egress_conformance.mesh.mode_lease import ModeLease
 from tests.unit.fakes import FakeKube
 
 # Comments, order, quotes, blanks and no line end: nothing of it may be lost.
