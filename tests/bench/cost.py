@@ -1,66 +1,120 @@
-"""What a case costs beyond propagation and its requests.
+"""What a case costs beyond propagation and its requests, and against the floor: one exec and its requests.
 
-    python -m tests.bench.cost LEDGER        a ledger, or the folder of a run
-
-Of each case that passed and whose every check was a loop in the pod: the seconds of the case less the time that the
-loops spent from their first attempt to the end of the last one. What is left is the suite's own: resources applied and
-removed, commands started in the pod, logs and receipts fetched, counters and leftovers looked at. In a run with
-several workers they wait for each other: measure with `-n 0`.
+Of each case that passed and whose every check was a loop in the pod. Its requests: the time that the loops spent from
+their first attempt to the end of the last one, propagation included. What is left of the seconds of the case is the
+suite's own: resources applied and removed, commands started in the pod, logs and receipts fetched, counters and
+leftovers looked at. An exec is one of its own that runs `true` (BEN-01, in the same run). In a run with several workers
+they wait for each other: it is measured with `-n 0`.
 """
 
-import argparse
-import json
 import statistics
-from pathlib import Path
+from collections import defaultdict
+from collections.abc import Iterable
 
-from rich.console import Console
-from rich.table import Table
-
+from egress_conformance.errors import UserError
 from egress_conformance.report.find import read_ledger
-from egress_conformance.report.ledger import CaseRecord, Verdict
+from egress_conformance.report.ledger import CaseRecord, Ledger, Verdict
+from tests.bench.result import Result, Row, environment, spread
+from tests.bench.running import CASES, OWN, PLUGIN, SUITES, Asked, run, warm_up
+
+EXEC_MS = "milliseconds of an exec"
+"""The measurement of BEN-01."""
 
 
-def cost(case: CaseRecord) -> float | None:
-    """Seconds of a case beyond propagation and requests; None where that is not known of each of its checks."""
+def requests(case: CaseRecord) -> float | None:
+    """Seconds that the loops of a case sent; None where that is not known of each of its checks, or it did not pass."""
     sending = [check.sending_ms for check in case.witnesses]
     known = [ms for ms in sending if ms is not None]
     if case.verdict is not Verdict.PASSED or not known or len(known) < len(sending):
         return None
-    return case.seconds - sum(known) / 1000
+    return sum(known) / 1000
 
 
-def figures(cases: list[CaseRecord]) -> dict[str, float]:
-    """Counts, and seconds: how they are spread over the cases."""
-    found = [(case, seconds) for case in cases if (seconds := cost(case)) is not None]
-    costs = [seconds for _, seconds in found]
-    checks = sum(len(case.witnesses) for case, _ in found)
-    deciles = statistics.quantiles(costs, n=10)
-    return {
-        "cases": len(found),
-        "cases left out": len(cases) - len(found),
-        "mean": round(statistics.mean(costs), 3),
-        "median": round(statistics.median(costs), 3),
-        "90 % below": round(deciles[-1], 3),
-        "mean per check": round(sum(costs) / checks, 3),
-        "mean of the whole case": round(statistics.mean(case.seconds for case, _ in found), 3),
-    }
+def cost(case: CaseRecord) -> float | None:
+    """Seconds of a case beyond propagation and requests; None where that is not known of each of its checks."""
+    sending = requests(case)
+    return None if sending is None else case.seconds - sending
 
 
-def main() -> None:
-    """Print the figures as a table, and as JSON with --json."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("ledger", type=Path)
-    parser.add_argument("--json", action="store_true", help="as JSON")
-    asked = parser.parse_args()
-    found = figures(read_ledger(asked.ledger).cases)
-    if asked.json:
-        print(json.dumps(found))  # noqa: T201
-        return
-    table = Table("cost of a case beyond propagation and requests", "")
-    for name, value in found.items():
-        table.add_row(name, f"{value:.3f} s" if isinstance(value, float) else str(value))
-    Console().print(table)
+def exec_seconds(ledger: Ledger) -> float:
+    """The median of an exec in this run.
+
+    Raises:
+        UserError: none was measured.
+    """
+    for case in ledger.cases:
+        if EXEC_MS in case.measurements:
+            return float(statistics.median(case.measurements[EXEC_MS])) / 1000
+    raise UserError(
+        "the ledger has no BEN-01, which measures an exec", "run scripts/bench cost; choose by --cases alone"
+    )
 
 
-if __name__ == "__main__":
-    main()
+def rows(cases: Iterable[CaseRecord], one_exec: float) -> list[Row]:
+    """All cases, then area by area, the dearest first.
+
+    Args:
+        cases: of one run.
+        one_exec: seconds.
+    """
+    areas: dict[str, list[CaseRecord]] = defaultdict(list)
+    for case in cases:
+        if requests(case) is not None:
+            areas[case.area].append(case)
+    by_area = [_row(area.replace("_", " "), members, one_exec) for area, members in areas.items()]
+    by_area.sort(key=lambda row: -row.ratios["median"])
+    return [_row("all", [case for members in areas.values() for case in members], one_exec), *by_area]
+
+
+def _row(name: str, cases: list[CaseRecord], one_exec: float) -> Row:
+    sending = [requests(case) or 0.0 for case in cases]
+    beyond = [case.seconds - seconds for case, seconds in zip(cases, sending, strict=True)]
+    against = [case.seconds / (one_exec + seconds) for case, seconds in zip(cases, sending, strict=True)]
+    return Row(
+        name=name,
+        ratios=spread(against),
+        facts={
+            "cases": len(cases),
+            "mean seconds": round(statistics.mean(case.seconds for case in cases), 3),
+            "of these beyond requests": round(statistics.mean(beyond), 3),
+            "per check": round(sum(beyond) / sum(len(case.witnesses) for case in cases), 3),
+        },
+    )
+
+
+def figures(ledger: Ledger, command: str) -> Result:
+    """What a ledger says of it.
+
+    Raises:
+        UserError: it has no exec, or no case of which the cost is known.
+    """
+    one_exec = exec_seconds(ledger)
+    cases = [case for case in ledger.cases if not case.id.startswith(OWN)]
+    counted = sum(requests(case) is not None for case in cases)
+    if not counted:
+        raise UserError("the ledger has no case of which the cost is known", "choose others by --cases")
+    return Result(
+        bench="cost",
+        title="A case's cost against the floor",
+        unit="one exec and the requests of the case, propagation included",
+        command=command,
+        started=ledger.started,
+        environment=environment(ledger),
+        rows=rows(cases, one_exec),
+        said={"cases left out": len(cases) - counted, "seconds of an exec, median": round(one_exec, 3)},
+    )
+
+
+def measure(asked: Asked, command: str) -> Result:
+    """Run the suite, or some of its cases, and say what a case costs.
+
+    Args:
+        asked: `cases`, or `ledger` for the ledger of an earlier such run.
+        command: what was typed.
+    """
+    if asked.ledger is not None:
+        return figures(read_ledger(asked.ledger), command)
+    chosen = ["--cases", f"BEN-01 {asked.cases}"] if asked.cases else []
+    warm_up(asked.arguments)
+    where = [f"{CASES}/test_floor.py", SUITES]
+    return figures(run("the suite at -n 0", ["-n", "0", *PLUGIN, *asked.arguments, *chosen, *where]).ledger, command)
