@@ -15,12 +15,12 @@ from tests.bench.result import Result, Row, environment, ratio
 from tests.bench.running import PLUGIN, Asked, run, warm_up
 
 Stages = dict[str, float]
-SETUP, CLIENT, CASES, END = (
-    "process to the first set-up: options, collection, platform found up",
-    "the first set-up: client pod, mode",
-    "the cases",
-    "reports, putting back",
-)
+SETUP = "before the first set-up"
+"""Python, options, collection; cluster, Istio and world found up."""
+CLIENT = "the first set-up"
+"""The worker's client pod, and the mode of the mesh."""
+CASES = "the cases"
+END = "reports, putting back"
 FIRST_TEST = "start to first test"
 
 

@@ -270,6 +270,12 @@ def test_test_refuses_unknown_arguments(ready: Project, arguments: list[str]) ->
     assert done.stderr.endswith("usage: ./scripts/test [--unit]\n")
 
 
+def test_bench_hands_over(ready: Project) -> None:
+    ready.in_venv("python", 'printf "[%s]" "$@"; exit 2')
+    done = ready.run("bench", "cost", "--cases", "RES-01 POL-*")
+    assert (done.returncode, done.stdout) == (2, "[-m][tests.bench][cost][--cases][RES-01 POL-*]")
+
+
 def test_lock_uses_the_uv_that_is_there(ready: Project) -> None:
     ready.tool(ready.path / "uv", '#!/usr/bin/env bash\necho "uv $*" >>"$LOG"\n')
     assert ready.run("lock", "--upgrade").returncode == 0
