@@ -47,6 +47,7 @@ OPTIONS = (
     Option("--deadline", "seconds a check may take to converge", default="30", metavar="SECONDS"),
     Option("--wait", "wait for another run on the cluster to end (default: end with exit code 3)", default=False),
     Option("--cluster", "kind: name of the cluster (default: one for each version of Istio)", metavar="NAME"),
+    Option("--nodes", "kind: how many nodes, the first for the control plane alone", default="1", metavar="N"),
     Option("--fresh", "kind: make the cluster anew", default=False),
     Option(
         "--down",
@@ -88,6 +89,7 @@ class Options:
     deadline: str = "30"
     wait: bool = False
     cluster: str | None = None
+    nodes: str = "1"
     fresh: bool = False
     down: bool = False
     no_install: bool = False
@@ -119,6 +121,17 @@ class Options:
     def revision_name(self) -> str:
         """The revision as Istio names its own things by it: "" for the default one."""
         return "" if self.revision in {None, "default"} else str(self.revision)
+
+    @property
+    def node_count(self) -> int:
+        """How many nodes a kind cluster has.
+
+        Raises:
+            UserError: that is no sensible number.
+        """
+        if not self.nodes.isdecimal() or not 1 <= int(self.nodes) <= 9:
+            raise UserError(f"--nodes {self.nodes} is no number of nodes from 1 to 9", "leave it out for 1")
+        return int(self.nodes)
 
     @property
     def deadline_seconds(self) -> int:

@@ -127,6 +127,7 @@ def make_provider(options: Options) -> Provider:
         fresh=options.fresh,
         name=options.cluster,
         revision=options.revision_name,
+        nodes=options.node_count,
     )
 
 

@@ -15,7 +15,7 @@ from egress_conformance.cluster.engine import Engine, engine_that_answers, ensur
 from egress_conformance.cluster.images import ImageSet
 from egress_conformance.cluster.kube import Kube
 from egress_conformance.cluster.lease import OWN_NAMESPACE, refuse_taken
-from egress_conformance.cluster.node import FILES, Node
+from egress_conformance.cluster.node import FILES, Node, connect
 from egress_conformance.cluster.provider import Cluster, IstioRelease
 from egress_conformance.cluster.source import source_of
 from egress_conformance.cluster.versions import versions
@@ -59,6 +59,7 @@ class KindProvider:
         fresh: make the cluster anew even if it is up.
         name: name of the cluster, instead of one made of the version.
         revision: the revision of Istio to use, "" for the default one.
+        nodes: how many; with more than one the first is the control plane's alone.
         console: where progress is shown.
     """
 
@@ -73,6 +74,7 @@ class KindProvider:
         fresh: bool = False,
         name: str | None = None,
         revision: str = "",
+        nodes: int = 1,
         console: Console | None = None,
     ) -> None:
         if name is not None and not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,40}", name):
@@ -85,7 +87,9 @@ class KindProvider:
         self.fresh = fresh
         self.revision = revision
         self.console = console or Console(stderr=True)
-        self.cluster_name = name or f"istio-egress-{self.istio.replace('.', '-')}"
+        self.nodes = nodes
+        of_many = f"-{nodes}-nodes" if nodes > 1 else ""
+        self.cluster_name = name or f"istio-egress-{self.istio.replace('.', '-')}{of_many}"
         self.home = cache_dir() / "clusters" / self.cluster_name
         self._engine: Engine | None = None
 
@@ -106,9 +110,9 @@ class KindProvider:
             if reason:
                 self._say(f"making cluster {self.cluster_name}: {reason}")
                 self._make(engine, images, base)
+            if not reason:
+                self._network(engine, images)  # rules and routes go when a node's container is restarted
             for node in self._nodes(engine):
-                if not reason:
-                    self._guard(node)  # its rules go when a node's container is restarted
                 loaded = node.load(images.to_load)
                 if loaded:
                     self._say(f"loaded into {node.container}: {' '.join(loaded)}")
@@ -174,19 +178,32 @@ class KindProvider:
     def _why_make(self, engine: Engine, base: str) -> str | None:
         """Why the cluster has to be made; None if it can be used as it is."""
         containers = nodes_of(engine, self.cluster_name)
-        reason = why_make(containers, self._record(), Record(base, _config_digest()), fresh=self.fresh)
+        reason = why_make(containers, self._record(), Record(base, self._config_digest()), fresh=self.fresh)
         if reason is None and not Node(engine, containers[0].name).api_answers():
             return "its API server does not answer"
         return reason
 
-    def _guard(self, node: Node) -> None:
-        networking = _config()["networking"]
-        node.guard(networking["podSubnet"], networking["serviceSubnet"])
+    def _network(self, engine: Engine, images: ImageSet) -> None:
+        """Let pods reach each other, and nobody else."""
+        nodes = self._nodes(engine)
+        networking = self._config()["networking"]
+        for node in nodes:
+            node.guard(networking["podSubnet"], networking["serviceSubnet"])
+        if images.own_network and len(nodes) > 1:
+            connect(nodes)
+
+    def _config(self) -> dict[str, Any]:
+        config: dict[str, Any] = yaml.safe_load((FILES / "kind.yaml").read_text(encoding="utf-8"))
+        config["nodes"] += [{"role": "worker"} for _ in range(self.nodes - 1)]
+        return config
+
+    def _config_digest(self) -> str:
+        return key_of({"kind.yaml": (FILES / "kind.yaml").read_text(encoding="utf-8"), "nodes": str(self.nodes)})
 
     def _make(self, engine: Engine, images: ImageSet, base: str) -> None:
         self._remove(engine)
-        self._write(Record(base, _config_digest()))
-        config = _config()
+        self._write(Record(base, self._config_digest()))
+        config = self._config()
         config["networking"]["disableDefaultCNI"] = images.own_network
         log = cache_dir() / "logs" / f"cluster-{self.cluster_name}.log"
         log.parent.mkdir(parents=True, exist_ok=True)
@@ -195,10 +212,8 @@ class KindProvider:
         env = {**engine.env, "KIND_EXPERIMENTAL_PROVIDER": "docker"}
         try:
             engine.run(argv, env=env, stdin=yaml.safe_dump(config), log=log, seconds=CREATE_SECONDS)
-            nodes = self._nodes(engine)
-            for node in nodes:
-                self._guard(node)
-            nodes[0].start_dns()
+            self._network(engine, images)
+            self._nodes(engine)[0].start_dns()
         except CommandFailed as failure:
             self._remove(engine)
             raise PlatformTrouble("cluster not made", f"{failure.output.strip()}; all of it is in {log}") from None
@@ -206,7 +221,7 @@ class KindProvider:
             self._remove(engine)
             raise
         containers = nodes_of(engine, self.cluster_name)
-        self._write(Record(base, _config_digest(), tuple(container.id for container in containers)))
+        self._write(Record(base, self._config_digest(), tuple(container.id for container in containers)))
 
     def _remove(self, engine: Engine) -> None:
         containers = nodes_of(engine, self.cluster_name)
@@ -232,12 +247,13 @@ class KindProvider:
 
 
 def nodes_of(engine: Engine, cluster: str) -> list[Container]:
-    """The nodes of a kind cluster, running or not."""
+    """The nodes of a kind cluster, running or not; the control plane's first."""
     found = engine.docker(
         "ps", "--all", "--no-trunc", "--filter", f"label={CLUSTER_LABEL}={cluster}", "--format",
         "{{.ID}} {{.Names}} {{.State}}",
     )  # fmt: skip
-    return [Container(*line.split()) for line in found.splitlines()]
+    containers = [Container(*line.split()) for line in found.splitlines()]
+    return sorted(containers, key=lambda each: (not each.name.endswith("-control-plane"), each.name))
 
 
 def refuse_foreign(cluster: str, containers: list[Container], record: Record | None) -> None:
@@ -267,12 +283,3 @@ def why_make(containers: list[Container], record: Record | None, wanted: Record,
     if any(container.state != "running" for container in containers):
         return "it does not run any more"
     return None
-
-
-def _config() -> dict[str, Any]:
-    config: dict[str, Any] = yaml.safe_load((FILES / "kind.yaml").read_text(encoding="utf-8"))
-    return config
-
-
-def _config_digest() -> str:
-    return key_of({"kind.yaml": (FILES / "kind.yaml").read_text(encoding="utf-8")})

@@ -1,13 +1,18 @@
 """What is done on the nodes of a kind cluster: DNS that asks nobody outside, and a guard that counts who tries."""
 
+import json
 from collections.abc import Sequence
 
 from egress_conformance.cluster.commands import CommandFailed
 from egress_conformance.cluster.engine import Engine
 from egress_conformance.cluster.recipe import IMAGES
 from egress_conformance.errors import PlatformTrouble
+from egress_conformance.waiting import wait_for
 
 FILES = IMAGES / "cluster"
+SUBNET_SECONDS = 60
+"""How long the controller manager may take to give each node its pod subnet."""
+
 KUBECTL = ("kubectl", "--kubeconfig", "/etc/kubernetes/admin.conf")
 
 
@@ -79,6 +84,32 @@ class Node:
             return int(self.run("bash", "-s", stdin=_text("guard.sh")))
         except (CommandFailed, ValueError) as error:
             raise PlatformTrouble("packet counter gone", f"{self.container}: {error}") from None
+
+
+def connect(nodes: Sequence[Node]) -> None:
+    """Let the pods of several nodes reach each other, where the node image's pod network is one for a single node.
+
+    Args:
+        nodes: all of a cluster, the control plane's first.
+
+    Raises:
+        PlatformTrouble: Kubernetes gives a node no pod subnet.
+    """
+    found: dict[str, tuple[str, str]] = {}
+
+    def look() -> dict[str, tuple[str, str]] | None:
+        for item in json.loads(nodes[0].run(*KUBECTL, "get", "nodes", "--output", "json"))["items"]:
+            addresses = {each["type"]: each["address"] for each in item["status"].get("addresses", [])}
+            if "podCIDR" in item["spec"] and "InternalIP" in addresses:
+                found[item["metadata"]["name"]] = (item["spec"]["podCIDR"], addresses["InternalIP"])
+        return found if len(found) == len(nodes) else None
+
+    hint, seconds = "kubectl describe nodes", SUBNET_SECONDS
+    wait_for("a pod subnet for each node", look, seconds=seconds, hint=hint, seen=lambda: f"for {sorted(found)}")
+    for node in nodes:
+        subnet, _ = found[node.container]
+        others = [f"{cidr},{address}" for name, (cidr, address) in found.items() if name != node.container]
+        node.run("bash", "-s", "--", subnet, *others, stdin=_text("network.sh"))
 
 
 def _text(name: str) -> str:

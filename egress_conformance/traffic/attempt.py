@@ -310,7 +310,7 @@ def lines_of(attempt: Attempt, log: list[EnvoyLogged], receipts: list[Receipt]) 
     The port is the weakest of the three. Ports come round again within seconds. And of two connections with the same
     one, to different destinations, the kernel gives the second another as it redirects both to the sidecar, where
     their ends would be the same (RFC 3022, 2.2: a NAT translates ports to tell sessions apart). Envoy then logs a
-    port that curl never had.
+    port that curl never had. So attempts.sh has no two attempts share one.
     """
     brought = {receipt.remote: receipt.nonce == attempt.nonce for receipt in receipts if receipt.nonce}
     brought |= {receipt.remote: True for receipt in receipts if receipt.nonce == attempt.nonce}

@@ -15,6 +15,10 @@
 #
 # It starts as few processes as it can: what an attempt costs beside its request is what it costs everybody. So Envoy's
 # admin port is asked by bash itself.
+# Each attempt has a source port of its own, below those that the kernel gives to others. Where the kernel chose, two
+# attempts with different destinations would have the same one now and then; both are redirected to the sidecar, where
+# their ends would be the same, and the kernel would give the second another (see `lines_of` in attempt.py): Envoy's log
+# would name a port that curl never had. It comes round after minutes, when the kernel has forgotten the first.
 prefix=$1 lifetime=$2 interval=$3 longest=$4 filter=$5 input=$6
 shift 6
 LC_ALL=C
@@ -47,8 +51,17 @@ say() { # the attempt's text, once the server has spoken if it is to speak first
   printf '%b' "${text#'{greeting}'}"
 }
 
+port=0 ports_end=0 ports=${TMPDIR:-/tmp}/ports
+next_port() { # the next source port, into $port; loops take them from a common file, some at a time
+  if ((++port >= ports_end)); then
+    { read -r port <"$ports" && ((port < 32000)) || port=16000; } 2>/dev/null
+    ports_end=$((port + 16))
+    { echo "$ports_end" >"$ports"; } 2>/dev/null # on a full disk curl says so
+  fi
+}
+
 send() { # one attempt, its text on stdin
-  curl -sS --dump-header "$file.headers" --output "$file.body" \
+  curl -sS --local-port "$port-$((port + 15))" --dump-header "$file.headers" --output "$file.body" \
     --write-out '{"curl": %{json}, "certs": "%{certs}"}' "${@//\{nonce\}/$nonce}" >"$file.out" 2>/dev/null
 }
 
@@ -74,6 +87,7 @@ n=0 command= changed=$now outcome=
 end_of_time=$((now + lifetime * 1000000))
 while ((${EPOCHREALTIME/[.,]/} < end_of_time)); do
   n=$((n + 1)) nonce=$prefix-$((n))
+  next_port
   : >"$file.headers" && : >"$file.body" && : >"$file.out"
   start=${EPOCHREALTIME/[.,]/}
   if [[ -z $input ]]; then

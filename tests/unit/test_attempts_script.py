@@ -130,8 +130,12 @@ class Loop:
     def end(self) -> int:
         code = self.process.wait(10)
         assert self._open(self.process.stderr).read() == b""
-        assert list((self.folder / "tmp").iterdir()) == [], "it left its files behind"
+        assert {path.name for path in (self.folder / "tmp").iterdir()} <= {"ports"}, "it left its files behind"
         return code
+
+    def ports(self) -> list[int]:
+        """The first source port that each call of curl was told to try."""
+        return [int(line.split()[line.split().index("--local-port") + 1].partition("-")[0]) for line in self.told()]
 
     def told(self) -> list[str]:
         """What curl was told, call by call."""
@@ -190,6 +194,25 @@ def test_it_sends_one_attempt_after_another_each_with_its_nonce(start: Start) ->
     loop.leave()
     loop.rest()
     assert (loop.folder / "stdin").read_text().startswith("n1-1 and n1-1\nn1-2 and n1-2\n")
+
+
+def test_no_two_attempts_of_a_pod_have_the_same_source_port_until_they_come_round(start: Start, tmp_path: Path) -> None:
+    for _ in range(2):
+        loop = start("http://a.test/", interval=1)
+        loop.words()
+        for _ in range(20):
+            loop.attempt()
+        loop.leave()
+        loop.rest()
+    ports = loop.ports()
+    assert len(ports) == len(set(ports)) >= 40
+    assert {16000, 16015, 16016} <= set(ports)
+    (tmp_path / "tmp" / "ports").write_text("32000\n")
+    (tmp_path / "told").unlink()
+    loop = start("http://a.test/")
+    loop.words()
+    loop.attempt()
+    assert loop.ports()[0] == 16000
 
 
 def test_a_client_can_wait_for_the_server_to_speak(start: Start) -> None:

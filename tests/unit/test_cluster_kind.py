@@ -15,6 +15,7 @@ from egress_conformance.cluster.engine import Engine
 from egress_conformance.cluster.images import ImageSet
 from egress_conformance.cluster.kind import Container, KindProvider, Record, refuse_foreign, why_make
 from egress_conformance.errors import PlatformTrouble, UserError
+from egress_conformance.options import Options
 
 IMAGES = ImageSet(
     istio="1.31",
@@ -32,6 +33,7 @@ IMAGES = ImageSet(
     own_network=True,
 )
 RUNNING = Container("id1", "c-control-plane", "running")
+WORKERS = (Container("id2", "c-worker", "running"), Container("id3", "c-worker2", "running"))
 
 
 @dataclass
@@ -42,6 +44,7 @@ class Machine:
     ran: list[tuple[str, ...]] = field(default_factory=list)
     configs: list[str] = field(default_factory=list)
     in_node: set[str] = field(default_factory=lambda: {"client:1", "world:1", "registry.k8s.io/coredns/coredns:v1"})
+    networks: dict[str, list[str]] = field(default_factory=dict)
     ready: bool = True
     refuse_to_create: bool = False
     interrupt: bool = False
@@ -56,11 +59,15 @@ class Machine:
                 return ""
             case ["/cache/kind", "create", "cluster", *_]:
                 self.configs.append(stdin or "")
-                self.containers.append(RUNNING)
+                # Docker lists the newest first.
+                self.containers += [*reversed(WORKERS[: self.configs[-1].count("role: worker")]), RUNNING]
                 if self.interrupt:
                     raise KeyboardInterrupt
                 if self.refuse_to_create:
                     raise CommandFailed(argv, 1, "ERROR: no room")
+                return ""
+            case ["docker", "exec", "--interactive", node, "bash", "-s", "--", *words] if "," in words[-1]:
+                self.networks[node] = words
                 return ""
             case ["docker", "exec", "--interactive", _, *command]:
                 return self.in_container(command)
@@ -72,11 +79,19 @@ class Machine:
     def in_container(self, command: list[str]) -> str:
         if command[-2:] == ["--raw", "/readyz"]:
             return "ok" if self.ready else "[-]etcd failed"
+        if command[-4:] == ["get", "nodes", "--output", "json"]:
+            names = sorted(each.name for each in self.containers)
+            return json.dumps({"items": [self.described(name, number) for number, name in enumerate(names)]})
         if command[0] == "ctr":
             return "\n".join(self.in_node)
         if command == ["bash", "-s"]:
             return "3\n"
         return ""
+
+    def described(self, name: str, number: int) -> dict[str, object]:
+        addresses = [{"type": "Hostname", "address": name}, {"type": "InternalIP", "address": f"172.18.0.{number}"}]
+        spec = {"podCIDR": f"10.244.{number}.0/24"}
+        return {"metadata": {"name": name}, "spec": spec, "status": {"addresses": addresses}}
 
     @property
     def made(self) -> int:
@@ -137,6 +152,33 @@ def test_a_cluster_is_made_once_and_then_used_again(bench: Bench) -> None:
 def test_each_istio_has_a_cluster_of_its_own(bench: Bench) -> None:
     assert KindProvider(istio="1.29").cluster_name == "istio-egress-1-29"
     assert KindProvider().cluster_name == "istio-egress-1-31"
+
+
+def test_several_nodes_have_a_cluster_of_their_own_in_which_pods_reach_each_other(bench: Bench) -> None:
+    assert KindProvider(istio="1.29", nodes=3).cluster_name == "istio-egress-1-29-3-nodes"
+    provider = KindProvider(istio="1.31", console=Console(file=bench.said, width=200), name="c", nodes=3)
+    cluster = provider.up()
+    assert cluster.node_containers == ("c-control-plane", "c-worker", "c-worker2")
+    assert bench.machine.networks == {
+        "c-control-plane": ["10.244.0.0/24", "10.244.1.0/24,172.18.0.1", "10.244.2.0/24,172.18.0.2"],
+        "c-worker": ["10.244.1.0/24", "10.244.0.0/24,172.18.0.0", "10.244.2.0/24,172.18.0.2"],
+        "c-worker2": ["10.244.2.0/24", "10.244.0.0/24,172.18.0.0", "10.244.1.0/24,172.18.0.1"],
+    }
+    # As many as before: it is used again. The routes go when a node's container is restarted.
+    bench.machine.networks.clear()
+    provider.up()
+    assert bench.machine.made == 1
+    assert len(bench.machine.networks) == 3
+    assert provider.escaped_packets() == 9
+    bench.provider().up()
+    assert bench.machine.made == 2
+    assert "making cluster c: what it is made of has changed" in bench.said.getvalue()
+
+
+@pytest.mark.parametrize("nodes", ["0", "10", "three", "-1", "1.5"])
+def test_a_number_of_nodes_that_is_none(nodes: str) -> None:
+    with pytest.raises(UserError, match="is no number of nodes from 1 to 9"):
+        _ = Options(nodes=nodes).node_count
 
 
 def test_changed_images_are_loaded_into_the_running_cluster(bench: Bench) -> None:
