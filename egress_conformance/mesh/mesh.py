@@ -10,8 +10,9 @@ from egress_conformance.case import Case, Mode
 from egress_conformance.cluster.kube import Doc, Kube, Refused, describe
 from egress_conformance.errors import PlatformTrouble
 from egress_conformance.mesh.bulk import all_applied, make_namespace, wait_for_next_second
-from egress_conformance.mesh.config import ISTIO_NAMESPACE, MeshConfig
+from egress_conformance.mesh.config import MeshConfig
 from egress_conformance.mesh.control_plane import ControlPlane
+from egress_conformance.mesh.istiod import Istiod
 from egress_conformance.mesh.manifests import dump, fill
 from egress_conformance.mesh.proxy import Proxy
 from egress_conformance.mesh.scene import Scene, destinations
@@ -342,10 +343,12 @@ class Mesh:
     def starts(self) -> dict[str, list[str]]:
         """When each container of istiod and of the client was started: what does not change is not restarted."""
         found = {}
-        for namespace, labels in ((ISTIO_NAMESPACE, "app=istiod"), (self.namespace, "app=client")):
-            for pod in self.kube.find("v1", "Pod", namespace, labels):
-                states = [status["state"] for status in pod["status"]["containerStatuses"]]
-                found[pod["metadata"]["uid"]] = [str(state.get("running", {}).get("startedAt")) for state in states]
+        pods = Istiod(self.kube, self.config.revision).pods() + self.kube.find(
+            "v1", "Pod", self.namespace, "app=client"
+        )
+        for pod in pods:
+            states = [status["state"] for status in pod["status"]["containerStatuses"]]
+            found[pod["metadata"]["uid"]] = [str(state.get("running", {}).get("startedAt")) for state in states]
         return found
 
 

@@ -285,12 +285,12 @@ def test_nothing_is_emulated_where_istios_own_build_runs(make: Make, kube: FakeK
     assert not mesh.recorder.emulated
 
 
-def pod(namespace: str, app: str, uid: str, *started: str) -> Doc:
+def pod(namespace: str, app: str, uid: str, *started: str, revision: str = "default") -> Doc:
     states: list[Doc] = [{"state": {"running": {"startedAt": each}} if each else {"waiting": {}}} for each in started]
     return {
         "apiVersion": "v1",
         "kind": "Pod",
-        "metadata": {"namespace": namespace, "name": uid, "uid": uid, "labels": {"app": app}},
+        "metadata": {"namespace": namespace, "name": uid, "uid": uid, "labels": {"app": app, "istio.io/rev": revision}},
         "status": {"containerStatuses": states},
     }
 
@@ -299,6 +299,8 @@ def test_starts_tell_when_a_container_was_restarted(make: Make, kube: FakeKube) 
     mesh = make()
     kube.add(pod("istio-system", "istiod", "i", "10:00"), pod("ns", "client", "c", "10:01", "10:02"))
     kube.add(pod("elsewhere", "client", "other", "9:00"))
+    # A second Istio of another case is on its way out.
+    kube.add(pod("istio-system", "istiod", "second", "", revision="second"))
     before = mesh.starts()
     assert before == {"i": ["10:00"], "c": ["10:01", "10:02"]}
     kube.add(pod("ns", "client", "c", "10:01", ""))
