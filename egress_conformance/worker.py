@@ -211,7 +211,8 @@ class Worker:
                 # One that does not follow is Istio's fault, not the platform's: the case's own controls will say so.
                 with suppress(Timeout):
                     self._proxy().wait_for_mode(mode, min(MODE_SECONDS, self.info.deadline))
-                    self._obeyed = in_force
+                # It is not waited for again, either, until something changes.
+                self._obeyed = in_force
             yield
 
     @contextmanager
