@@ -82,9 +82,11 @@ def document(found: list[Row], environment: str, of: int) -> str:
         "",
         "Each row is a mesh broken on purpose ([tests/broken](../tests/broken)), each column a case that ran in it.",
         "● the case had to fail and did; ○ it failed too, as it leans on what is broken; nothing: it passed;",
-        "? it was skipped, or the platform got in the way. No mesh is missed, and no case fails that the breakage does",
-        f"not touch. Made by `scripts/broken --write` on {environment}"
+        "? it was skipped, or the platform got in the way. Made by `scripts/broken --write` on "
+        + environment
         + ("." if len(found) == of else f"; {len(found)} of {of} were measured so far."),
+        "",
+        *_faults(found),
         "",
         "| broken | " + " | ".join(seen) + " |",
         "| --- |" + " :-: |" * len(seen),
@@ -95,6 +97,17 @@ def document(found: list[Row], environment: str, of: int) -> str:
     never = [case for case in cases if case not in seen]
     lines += ["", f"Ran each time and failed in none of them: {', '.join(never) or 'none'}.", ""]
     return "\n".join(lines)
+
+
+def _faults(found: list[Row]) -> list[str]:
+    """What the matrix would have to be mended for, a line each."""
+    missed = [f"- **missed**: {row.mesh.title}; {', '.join(row.missed)} did not fail." for row in found if row.missed]
+    alarms = [
+        f"- **false alarm**: {row.mesh.title}; {', '.join(row.false_alarms)} did not pass."
+        for row in found
+        if row.false_alarms
+    ]
+    return missed + alarms or ["No mesh is missed, and no case fails that the breakage does not touch."]
 
 
 def _cell(row: Row, case: str) -> str:

@@ -63,6 +63,14 @@ def test_the_matrix() -> None:
     assert "failed in none of them: C-01, D-01." in text
     assert "on Istio 1.31.\n" in text
     assert "on Istio 1.31; 1 of 32 were measured so far." in document(found, "Istio 1.31", 32)
+    assert "No mesh is missed" in text
+
+
+def test_the_matrix_says_what_is_wrong_with_it() -> None:
+    found = [row(A_01=PASSED, B_01=FAILED), row(A_01=FAILED, C_01=INCONCLUSIVE)]
+    text = document(found, "Istio 1.31", 2)
+    assert "- **missed**: it leaks; A-01 did not fail.\n- **false alarm**: it leaks; C-01 did not pass.\n" in text
+    assert "No mesh is missed" not in text
 
 
 def doc(kind: str, name: str, **metadata: object) -> Doc:
