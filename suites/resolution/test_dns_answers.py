@@ -139,6 +139,8 @@ def test_slow_dns_and_outage(mesh: Mesh, client: Client, world: World, recorder:
             world.answer(site.host, [beta.address], delay=SLOW_SECONDS)
             becomes(recorder, "how the world's DNS answers, slowly,", lambda: asked(mark), {"NOERROR"})
             becomes(recorder, "the proxy's endpoints", lambda: endpoints(client, site.host), [beta.address])
+            # Long enough for the burst to reach it, too.
+            request.reaches(beta, cluster=cluster, times=10)
         assert set(many.served) == {"alpha", "beta"}
         with request.steadily(beta, cluster=cluster, per_second=50):
             mark = world.queries_mark()
