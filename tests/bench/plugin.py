@@ -1,7 +1,7 @@
 """What a run that is measured does besides: `-p tests.bench.plugin`, with options of the benchmarks."""
 
 import json
-from contextlib import ExitStack
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
@@ -11,8 +11,7 @@ from egress_conformance.mesh.istiod import Istiod
 from egress_conformance.platform import Platform, PlatformInfo
 from egress_conformance.world.world import find_servers
 from tests.bench.crowd import in_the_mesh
-
-_STACK = ExitStack()
+from tests.while_up import while_up
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -64,18 +63,9 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def _have_entries(count: int) -> None:
     """Put entries into the mesh as soon as the platform is up; take them away before anything is put back."""
-    up, finish = Platform.up, Platform.finish
 
-    def up_and_crowded(self: Platform) -> PlatformInfo:
-        info = up(self)
-        istiod, address = Istiod(self.kube, info.revision), find_servers(self.kube, OWN_NAMESPACE)["decoy"].address
-        _STACK.enter_context(in_the_mesh(self.kube, istiod, info.run, count, address))
-        return info
+    def crowd(platform: Platform, info: PlatformInfo) -> AbstractContextManager[None]:
+        address = find_servers(platform.kube, OWN_NAMESPACE)["decoy"].address
+        return in_the_mesh(platform.kube, Istiod(platform.kube, info.revision), info.run, count, address)
 
-    def cleared_and_finished(self: Platform) -> None:
-        try:
-            _STACK.close()
-        finally:
-            finish(self)
-
-    Platform.up, Platform.finish = up_and_crowded, cleared_and_finished  # type: ignore[method-assign]
+    while_up(crowd)
