@@ -15,7 +15,7 @@ from egress_conformance.errors import UserError
 from egress_conformance.report.find import read_ledger
 from egress_conformance.report.ledger import CaseRecord, Ledger, Verdict
 from tests.bench.result import Result, Row, environment, spread
-from tests.bench.running import CASES, OWN, PLUGIN, SUITES, Asked, run, warm_up
+from tests.bench.running import CASES, PLUGIN, SUITES, Asked, cases_of, run, warm_up
 
 EXEC_MS = "milliseconds of an exec"
 """The measurement of BEN-01."""
@@ -89,7 +89,7 @@ def figures(ledger: Ledger, command: str) -> Result:
         UserError: it has no exec, or no case of which the cost is known.
     """
     one_exec = exec_seconds(ledger)
-    cases = [case for case in ledger.cases if not case.id.startswith(OWN)]
+    cases = cases_of(ledger)
     counted = sum(requests(case) is not None for case in cases)
     if not counted:
         raise UserError("the ledger has no case of which the cost is known", "choose others by --cases")

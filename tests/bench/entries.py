@@ -4,9 +4,9 @@ import statistics
 from collections.abc import Mapping, Sequence
 
 from egress_conformance.errors import UserError
-from egress_conformance.report.ledger import CaseRecord, Verdict
+from egress_conformance.report.ledger import Verdict
 from tests.bench.result import Result, Row, environment, ratio
-from tests.bench.running import CASES, OWN, PLUGIN, SUITES, Asked, Run, run
+from tests.bench.running import CASES, PLUGIN, SUITES, Asked, Run, cases_of, run
 
 AT = (0, 100, 500, 2000)
 TIMES = 3
@@ -20,14 +20,10 @@ def passed(runs: Sequence[Run]) -> dict[str, list[float]]:
     """Seconds of each case in the runs it passed in, less BEN-01, which comes first and has the client's start."""
     found: dict[str, list[float]] = {}
     for one in runs:
-        for case in one.ledger.cases:
-            if _counts(case) and case.verdict is Verdict.PASSED:
+        for case in cases_of(one.ledger):
+            if case.verdict is Verdict.PASSED:
                 found.setdefault(case.id, []).append(case.seconds)
     return found
-
-
-def _counts(case: CaseRecord) -> bool:
-    return not case.id.startswith(OWN)
 
 
 def rows(by_count: Mapping[int, Seconds]) -> list[Row]:
@@ -62,8 +58,8 @@ def not_passed(by_count: Mapping[int, Sequence[Run]]) -> str:
         f"{case.id} {case.verdict} with {count}"
         for count, runs in by_count.items()
         for one in runs
-        for case in one.ledger.cases
-        if _counts(case) and case.verdict is not Verdict.PASSED
+        for case in cases_of(one.ledger)
+        if case.verdict is not Verdict.PASSED
     ]
     return ", ".join(told) or "none"
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from egress_conformance.report import headline
-from egress_conformance.report.ledger import Ledger
+from egress_conformance.report.ledger import CaseRecord, Ledger
 from egress_conformance.soak import run_suite
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -39,6 +39,11 @@ class Asked:
     cases: str = ""
     ledger: Path | None = None
     arguments: tuple[str, ...] = ()
+
+    @property
+    def options(self) -> list[str]:
+        """Arguments of `egress-conformance run`, with the cases that are wanted."""
+        return [*self.arguments, *(["--cases", self.cases] if self.cases else [])]
 
 
 @dataclass(frozen=True)
@@ -74,6 +79,11 @@ def run(what: str, arguments: Sequence[str]) -> Run:
     done = Run(code, ledger, began, time.monotonic() - clock)
     click.echo(f"{what}: {done.seconds:.1f} s, exit code {code}, {headline(ledger)}", err=True)
     return done
+
+
+def cases_of(ledger: Ledger) -> list[CaseRecord]:
+    """The cases of a run that are not the benchmarks' own."""
+    return [case for case in ledger.cases if not case.id.startswith(OWN)]
 
 
 def warm_up(arguments: Sequence[str]) -> None:

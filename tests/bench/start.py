@@ -67,13 +67,12 @@ def measure(asked: Asked, command: str) -> Result:
         asked: `times` runs (1), `cases`.
         command: what was typed.
     """
-    chosen = ["--cases", asked.cases] if asked.cases else []
     warm_up(asked.arguments)
     found, runs = [], []
     with tempfile.TemporaryDirectory() as folder:
         for number in range(asked.times or 1):
             marks = Path(folder) / f"{number}.json"
-            one = run(f"run {number + 1}", [*PLUGIN, f"--bench-marks={marks}", *asked.arguments, *chosen])
+            one = run(f"run {number + 1}", [*PLUGIN, f"--bench-marks={marks}", *asked.options])
             runs.append(one)
             found.append(stages(one.began, json.loads(marks.read_text(encoding="utf-8")), one.seconds))
     return Result(

@@ -61,10 +61,9 @@ def measure(asked: Asked, command: str) -> Result:
     at = asked.at or AT
     if BASE not in at:
         raise UserError(f"--at has no {BASE}, which the others are held against", "add --at 4")
-    chosen = ["--cases", asked.cases] if asked.cases else []
     warm_up(asked.arguments)
     runs = [
-        (n, run(f"round {number + 1}, -n {n}", ["-n", str(n), *asked.arguments, *chosen]))
+        (n, run(f"round {number + 1}, -n {n}", ["-n", str(n), *asked.options]))
         for number in range(asked.times or 1)
         for n in at
     ]
