@@ -26,6 +26,7 @@ from egress_conformance.platform import PlatformInfo
 from egress_conformance.report.ledger import CaseRecord, DataPlane, Verdict
 from egress_conformance.run_report import RunReport, Terminal
 from egress_conformance.shard import Shard
+from egress_conformance.signals import uninterrupted
 from egress_conformance.traffic.client import Client
 from egress_conformance.traffic.recorder import Recorder
 from egress_conformance.worker import Worker
@@ -108,10 +109,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> schedule.Gro
     """Keep the order, and groups together, unless the user wants the cases handed out in another way."""
     if config.option.dist != "load":
         return None
-    config.option.loadscopereorder = False
-    scheduling = schedule.GroupScheduling(config, log)
-    scheduling.folder = config.stash[_REPORT].scratch
-    return scheduling
+    return schedule.GroupScheduling(config, log, config.stash[_REPORT].scratch)
 
 
 def _keep(config: pytest.Config, items: list[pytest.Item], wanted: Callable[[Case | None], bool]) -> None:
@@ -371,12 +369,9 @@ def pytest_unconfigure(config: pytest.Config) -> Generator[None]:
 
 def _finish(config: pytest.Config, run_report: RunReport) -> None:
     # A second Ctrl-C must not stop the putting back half-way.
-    previous = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
+    with uninterrupted((signal.SIGINT,)):
         # By then no worker may be left that could undo it: xdist ends them, unless something went wrong before.
         workers = getattr(config.pluginmanager.get_plugin("dsession"), "nodemanager", None)
         if workers is not None:
             workers.teardown_nodes()
         run_report.finish()
-    finally:
-        signal.signal(signal.SIGINT, previous)

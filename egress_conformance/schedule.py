@@ -1,7 +1,9 @@
 """Which case comes when, and on which worker: mode by mode, and those that share a client together."""
 
 import json
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import pytest
 from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
@@ -62,11 +64,23 @@ class GroupScheduling(LoadScopeScheduling):  # type: ignore[misc]
 
     As `--dist loadgroup` does, which puts the group into the node id (pytest-xdist documentation, "Running tests across
     multiple CPUs").
+
+    Args:
+        config: pytest's.
+        log: xdist's.
+        folder: common to all workers.
     """
 
-    folder: Path
+    def __init__(self, config: pytest.Config, log: Any, folder: Path) -> None:  # noqa: ANN401  (xdist has no types)
+        super().__init__(config, log)
+        config.option.loadscopereorder = False
+        self._folder = folder
+
+    @cached_property
+    def _groups(self) -> dict[str, str]:
+        """As the workers wrote them; asked for when all of them have collected."""
+        found: dict[str, str] = json.loads((self._folder / GROUPS).read_text(encoding="utf-8"))
+        return found
 
     def _split_scope(self, nodeid: str) -> str:
-        if not hasattr(self, "_groups"):
-            self._groups: dict[str, str] = json.loads((self.folder / GROUPS).read_text(encoding="utf-8"))
         return self._groups.get(nodeid, nodeid)

@@ -16,6 +16,7 @@ from egress_conformance.report.explain import Explanations, allowed, reviewed
 from egress_conformance.report.ledger import Verdict
 from egress_conformance.report.summary import near
 from egress_conformance.report.upgrade import Upgrade
+from egress_conformance.signals import uninterrupted
 from egress_conformance.upgrade import names
 from egress_conformance.upgrade.evidence import NAMESPACE
 from egress_conformance.upgrade.in_force import NONE, control_planes, proxies
@@ -23,7 +24,6 @@ from egress_conformance.upgrade.injector import Injector
 from egress_conformance.upgrade.load import Load, Settings
 from egress_conformance.upgrade.on_existing import after_ledger, cluster_of
 from egress_conformance.upgrade.on_kind import OnKind
-from egress_conformance.upgrade.signals import uninterrupted
 from egress_conformance.upgrade.timeline import Say, Timeline
 from egress_conformance.upgrade.watch import Watch
 from egress_conformance.upgrade.written import Outcome, write

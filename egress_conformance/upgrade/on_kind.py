@@ -18,12 +18,12 @@ from egress_conformance.errors import PlatformTrouble, UserError
 from egress_conformance.mesh import install
 from egress_conformance.options import Options
 from egress_conformance.platform import Platform, make_provider
+from egress_conformance.signals import uninterrupted
 from egress_conformance.upgrade import names
 from egress_conformance.upgrade.compatibility import changed, settings
 from egress_conformance.upgrade.evidence import NAMESPACE
 from egress_conformance.upgrade.injector import Injector
 from egress_conformance.upgrade.load import Load
-from egress_conformance.upgrade.signals import uninterrupted
 from egress_conformance.upgrade.suite_run import run_suite
 from egress_conformance.upgrade.timeline import Say, Timeline
 

@@ -23,10 +23,7 @@ def pytest_collection_modifyitems(config, items):
         schedule.write_groups(items, FOLDER, os.environ["PYTEST_XDIST_WORKER"], withheld=False)
 
 def pytest_xdist_make_scheduler(config, log):
-    config.option.loadscopereorder = False
-    scheduling = schedule.GroupScheduling(config, log)
-    scheduling.folder = FOLDER
-    return scheduling
+    return schedule.GroupScheduling(config, log, FOLDER)
 
 @pytest.fixture(autouse=True)
 def told(request):

@@ -19,12 +19,12 @@ from egress_conformance.errors import ExitCode, PlatformTrouble, Timeout, UserEr
 from egress_conformance.options import Options
 from egress_conformance.report.explain import Explanations
 from egress_conformance.report.upgrade import Upgrade
+from egress_conformance.signals import uninterrupted
 from egress_conformance.upgrade import command, names, on_existing, on_kind, timeline, written
 from egress_conformance.upgrade.evidence import Evidence
 from egress_conformance.upgrade.load import Load
 from egress_conformance.upgrade.logs import Logs
 from egress_conformance.upgrade.sent import Request
-from egress_conformance.upgrade.signals import uninterrupted
 from egress_conformance.upgrade.suite_run import run_suite
 from egress_conformance.upgrade.timeline import Timeline
 from tests.unit.data.an_upgrade import DESTINATIONS, NEW, OLD, in_force, upgrade
