@@ -129,9 +129,7 @@ class Options:
         Raises:
             UserError: that is no sensible number.
         """
-        if not self.nodes.isdecimal() or not 1 <= int(self.nodes) <= 9:
-            raise UserError(f"--nodes {self.nodes} is no number of nodes from 1 to 9", "leave it out for 1")
-        return int(self.nodes)
+        return _number("--nodes", self.nodes, of="nodes", highest=9)
 
     @property
     def deadline_seconds(self) -> int:
@@ -140,11 +138,17 @@ class Options:
         Raises:
             UserError: that is no sensible number.
         """
-        if not self.deadline.isdecimal() or not 1 <= int(self.deadline) <= 600:
-            raise UserError(f"--deadline {self.deadline} is no number of seconds from 1 to 600", "leave it out for 30")
-        return int(self.deadline)
+        return _number("--deadline", self.deadline, of="seconds", highest=600)
 
     @property
     def kubeconfig_path(self) -> Path | None:
         """The kubeconfig file, if one is named."""
         return Path(self.kubeconfig).expanduser() if self.kubeconfig else None
+
+
+def _number(flag: str, typed: str, *, of: str, highest: int) -> int:
+    """What was typed for an option, as a whole number from 1 to the highest."""
+    if not typed.isdecimal() or not 1 <= int(typed) <= highest:
+        (default,) = (option.default for option in OPTIONS if option.flag == flag)
+        raise UserError(f"{flag} {typed} is no number of {of} from 1 to {highest}", f"leave it out for {default}")
+    return int(typed)

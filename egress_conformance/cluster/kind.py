@@ -110,7 +110,7 @@ class KindProvider:
             if reason:
                 self._say(f"making cluster {self.cluster_name}: {reason}")
                 self._make(engine, images, base)
-            if not reason:
+            else:
                 self._network(engine, images)  # rules and routes go when a node's container is restarted
             for node in self._nodes(engine):
                 loaded = node.load(images.to_load)
