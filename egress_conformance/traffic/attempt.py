@@ -93,6 +93,12 @@ class EnvoyLogged:
     route: str
     line: str = field(repr=False)
 
+    @property
+    def connection(self) -> tuple[str, int]:
+        """Envoy's end of the upstream connection, and the server's port; see `Receipt.connection`."""
+        port = self.upstream_host.rpartition(":")[2]
+        return self.upstream_local, int(port) if port.isdecimal() else 0
+
     def __str__(self) -> str:
         words = [str(self.code), self.cluster or "no cluster", f"flags {self.flags}"]
         words += [f"to {self.upstream_host}"] if self.upstream_host != "-" else ["to nobody"]
@@ -121,6 +127,15 @@ class Receipt:
     protocol: str
     sni: str
     headers: tuple[tuple[str, str], ...] = field(repr=False)
+
+    @property
+    def connection(self) -> tuple[str, int]:
+        """The caller's end of the connection, and the server's port.
+
+        The caller's end alone does not tell connections apart: a connection is known by both its ends (RFC 9293,
+        section 4), and Linux gives one source port to connections to different destinations.
+        """
+        return self.remote, self.port
 
     @classmethod
     def parse(cls, doc: dict[str, Any]) -> "Receipt":

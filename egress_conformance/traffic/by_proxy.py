@@ -4,8 +4,9 @@ import re
 from dataclasses import dataclass
 from enum import StrEnum
 
+from egress_conformance.report.observed import BLACK_HOLE
 from egress_conformance.traffic.attempt import Attempt, CurlSaw
-from egress_conformance.traffic.expect import BLACK_HOLE, Expectation, check, number_word, one_line
+from egress_conformance.traffic.expect import Expectation, check, number_word, one_line
 
 
 class Blocked(StrEnum):

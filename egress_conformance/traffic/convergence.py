@@ -42,7 +42,7 @@ _LONGEST_MS = 250
 
 _ADMIN_SECONDS = 10
 _LOG_SECONDS = 3
-_CLOCK_SECONDS = 2
+CLOCK_SECONDS = 2
 """How much further back than the check Envoy's log is read: the kubelet takes whole seconds, by the node's clock."""
 _FLUSHED_SECONDS = 0.2
 _SILENCE_SECONDS = 0.3
@@ -197,7 +197,7 @@ class Convergence:
         def look() -> list[EnvoyLogged] | None:
             nonlocal seen
             client = self._client
-            since = time.monotonic() - self._began + _CLOCK_SECONDS
+            since = time.monotonic() - self._began + CLOCK_SECONDS
             text = client.kube.logs(client.namespace, client.pod, "istio-proxy", since=since)
             seen = parse_log(text)
             missing = [attempt for attempt in wanted if not lines_of(attempt, seen, [])]

@@ -7,7 +7,6 @@ from typing import Protocol
 from egress_conformance.traffic.attempt import Attempt, CurlSaw, EnvoyLogged, Receipt, joined
 
 PASSTHROUGH = "PassthroughCluster"
-BLACK_HOLE = "BlackHoleCluster"
 
 
 class Expectation(Protocol):

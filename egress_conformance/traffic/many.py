@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import secrets
+import time
 from collections import Counter
 from dataclasses import dataclass
 from importlib import resources
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING
 from egress_conformance.errors import PlatformTrouble, Timeout
 from egress_conformance.report import ledger
 from egress_conformance.traffic.attempt import EnvoyLogged, Receipt, nonce_of, parse_log
-from egress_conformance.traffic.convergence import look_for_trouble
+from egress_conformance.traffic.convergence import CLOCK_SECONDS, look_for_trouble
 from egress_conformance.traffic.observe import observe_many, outcome
 from egress_conformance.traffic.pods import CLIENT
 from egress_conformance.traffic.reaches import Reaches
@@ -85,12 +86,14 @@ class Many:
         self._prefix = f"n{secrets.token_hex(5)}"
         self._rate = ["--rate", f"{per_second}/s"] if per_second else []
         self._loop: Exec | None = None
+        self._began = 0.0
         self._mark: dict[str, int] = {}
         self.sent: list[Sent] = []
         self.served: Counter[str] = Counter()
 
     def __enter__(self) -> Many:
         client = self._request.client
+        self._began = time.monotonic()
         self._mark = client.world.mark()
         client.recorder.bursts.append(self._prefix)
         command = ["bash", "-c", _SCRIPT.read_text(encoding="utf-8"), "many", self._prefix, str(self._times)]
@@ -150,7 +153,7 @@ class Many:
             CheckFailed: one of them was not served as expected.
         """
         receipts = self._request.client.world.receipts(self._mark, [self._prefix])
-        log = self._log({receipt.remote for receipt in receipts})
+        log = self._log({receipt.connection for receipt in receipts})
         self.served.update(receipt.server for receipt in receipts if receipt.event == "request")
         served = self._served_first() if self._then_blocked else self.sent
         problems = problems_of_many(served, self._expectation, log, receipts)
@@ -181,7 +184,8 @@ class Many:
         """Those before the first that was answered otherwise."""
         return list(itertools.takewhile(lambda sent: sent.status == self._expectation.status, self.sent))
 
-    def _log(self, connections: set[str]) -> list[EnvoyLogged]:
+    def _log(self, connections: set[tuple[str, int]]) -> list[EnvoyLogged]:
+        """Envoy's log of them, once it holds a line for each; what is there after a while if not."""
         client = self._request.client
         seen: list[EnvoyLogged] = []
         as_bytes = self._expectation.as_bytes
@@ -189,10 +193,12 @@ class Many:
 
         def look() -> list[EnvoyLogged] | None:
             nonlocal seen
-            text = client.kube.logs(client.namespace, client.pod, "istio-proxy", since=2 * SECONDS)
+            # No further back: connections before these may have had the same ends.
+            since = time.monotonic() - self._began + CLOCK_SECONDS
+            text = client.kube.logs(client.namespace, client.pod, "istio-proxy", since=since)
             if as_bytes:
-                seen = [entry for entry in parse_log(text) if entry.upstream_local in connections]
-                return seen if {entry.upstream_local for entry in seen} >= wanted else None
+                seen = [entry for entry in parse_log(text) if entry.connection in connections]
+                return seen if {entry.connection for entry in seen} >= wanted else None
             seen = [entry for entry in parse_log(text) if (nonce_of(entry.path) or "").startswith(self._prefix)]
             return seen if {nonce_of(entry.path) for entry in seen} >= wanted else None
 
@@ -228,11 +234,11 @@ def problems_of_many(
         log: what Envoy logged of them.
         receipts: what the servers received of them.
     """
-    lines: dict[str | None, list[EnvoyLogged]] = {}
+    lines: dict[str | tuple[str, int] | None, list[EnvoyLogged]] = {}
     for entry in log:
         # Of what passes as bytes Envoy logs the connection, not its requests.
-        lines.setdefault(entry.upstream_local if expectation.as_bytes else nonce_of(entry.path), []).append(entry)
-    connections = {receipt.nonce: receipt.remote for receipt in receipts}
+        lines.setdefault(entry.connection if expectation.as_bytes else nonce_of(entry.path), []).append(entry)
+    connections = {receipt.nonce: receipt.connection for receipt in receipts}
     code = 0 if expectation.as_bytes else expectation.status
     arrived = Counter(receipt.nonce for receipt in receipts if receipt.event in {"request", "payload"})
     strangers = {

@@ -136,6 +136,7 @@ class FakeKube(Kube):
         log: the log of any container.
         execs: gives the command a container runs, from its command line; None: no exec is expected.
         raws: answers to raw requests, by method and path.
+        read_back: how many seconds back logs were read.
     """
 
     objects: dict[Key, Doc] = field(default_factory=dict)
@@ -145,6 +146,7 @@ class FakeKube(Kube):
     log: Callable[[], str] | None = None
     execs: Callable[[list[str]], Exec] | None = None
     raws: dict[str, Callable[[Any], Any]] = field(default_factory=dict)
+    read_back: list[float | None] = field(default_factory=list)
 
     def add(self, *docs: Doc) -> "FakeKube":
         """Put objects into the cluster."""
@@ -195,6 +197,7 @@ class FakeKube(Kube):
 
     def logs(self, namespace: str, pod: str, container: str, *, since: float | None = None) -> str:
         assert self.log is not None, "nobody said there would be a log"
+        self.read_back.append(since)
         return self.log()
 
     def exec(self, namespace: str, pod: str, container: str, command: list[str], *, bash: bool = False) -> Exec:

@@ -5,9 +5,10 @@ from typing import Any
 
 import pytest
 
+from egress_conformance.report.observed import BLACK_HOLE
 from egress_conformance.traffic.attempt import Attempt
 from egress_conformance.traffic.by_proxy import Answered, Blocked, IsBlocked
-from egress_conformance.traffic.expect import BLACK_HOLE, PASSTHROUGH
+from egress_conformance.traffic.expect import PASSTHROUGH
 from tests.unit.fakes import ALPHA, SITE, answer, curl_saw, receipt
 from tests.unit.judged import (
     CLUSTER,

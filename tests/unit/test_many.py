@@ -386,3 +386,22 @@ def test_of_what_passes_as_bytes_the_connection_is_logged_and_not_the_request() 
     pod.lines = [log_line(code="0", request="- - -", upstream_local=receipt().remote, cluster=PASSTHROUGH)]
     with pytest.raises(CheckFailed, match=f"envoy: 0, {PASSTHROUGH}.*, expected 0 by"):
         pod.request().never_fails(SITE, cluster=CLUSTER, times=2, logged_code=0)
+
+
+def test_a_connection_to_another_port_that_had_the_same_end_is_not_theirs() -> None:
+    pod = Pod([("200 0 0.01", None, True)] * 2)
+    theirs = log_line(code="0", request="- - -", upstream_local=receipt().remote)
+    before = log_line("n0-1", upstream_local=receipt().remote, upstream_host=f"{ALPHA.address}:8080")
+    pod.lines = [before, theirs, before]
+    pod.request().never_fails(SITE, cluster=CLUSTER, times=2, logged_code=0)
+
+
+def test_the_log_is_read_no_further_back_than_they_go(monkeypatch: pytest.MonkeyPatch, clock: Clock) -> None:
+    monkeypatch.setattr("egress_conformance.traffic.many.time", clock)
+    pod = Pod([SERVED])
+    request = pod.request()
+    with request.steadily(SITE, cluster=CLUSTER):
+        clock.sleep(7)
+    kube = request.client.kube
+    assert isinstance(kube, FakeKube)
+    assert kube.read_back == [9]

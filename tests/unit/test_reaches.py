@@ -4,7 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from egress_conformance.traffic.expect import BLACK_HOLE, PASSTHROUGH
+from egress_conformance.report.observed import BLACK_HOLE
+from egress_conformance.traffic.expect import PASSTHROUGH
 from tests.unit.fakes import ALPHA, BETA, DECOY, SITE, answer, curl_saw, receipt
 from tests.unit.judged import (
     CLUSTER,

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from egress_conformance.report import ledger
-from egress_conformance.traffic.expect import BLACK_HOLE, PASSTHROUGH
+from egress_conformance.report.observed import BLACK_HOLE
+from egress_conformance.traffic.expect import PASSTHROUGH
 from egress_conformance.traffic.recorder import WITNESSES, CheckFailed
 from egress_conformance.world.world import Server
 from tests.unit.fakes import ALPHA, BETA, DECOY, SITE, Clock
