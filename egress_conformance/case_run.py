@@ -3,7 +3,7 @@
 import re
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Literal
@@ -60,10 +60,14 @@ class CaseRun:
             raise RuntimeError("no worker")
         return self._worker
 
-    def missing(self) -> str:
-        """Why the case cannot run here; "" if it can."""
+    def missing(self, *, held: bool = False) -> str:
+        """Why the case cannot run here; "" if it can.
+
+        Args:
+            held: whether the mesh is held, in the mode of the case: nobody has changed more of it than a case may.
+        """
         worker = self.worker
-        there = {
+        there: dict[Requirement, Callable[[], bool]] = {
             Requirement.ISTIO_PROXY: lambda: worker.data_plane.kind == "istio-proxy",
             Requirement.MESH_CHANGES: lambda: worker.info.may_change_mesh,
             Requirement.INSTALL: lambda: worker.info.release is not None,
@@ -72,7 +76,8 @@ class CaseRun:
             Requirement.TRACER: worker.has_tracer,
             # What the gateway needs lies in its own namespace, which may be somebody else's.
             Requirement.EGRESS_GATEWAY: lambda: worker.info.may_change_mesh and worker.egress_gateway() is not None,
-            Requirement.ADMISSION: worker.votes_alone,
+            # For a moment another worker's case may have a second Istio: asked again when none can.
+            Requirement.ADMISSION: lambda: not held or worker.votes_alone(),
         }
         if worker.info.prove and self.case.unprovable:
             return f"{NOT_PROVABLE}: {self.case.unprovable}"

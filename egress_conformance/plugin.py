@@ -178,6 +178,8 @@ def _case_run(request: pytest.FixtureRequest, egress_worker: Worker) -> Iterator
     if missing:
         pytest.skip(missing)
     with run.in_place():
+        if missing := run.missing(held=True):
+            pytest.skip(missing)
         yield run
 
 
@@ -368,8 +370,8 @@ def pytest_unconfigure(config: pytest.Config) -> Generator[None]:
 
 
 def _finish(config: pytest.Config, run_report: RunReport) -> None:
-    # A second Ctrl-C must not stop the putting back half-way.
-    with uninterrupted((signal.SIGINT,)):
+    # A second Ctrl-C, or a SIGTERM after it, must not stop the putting back half-way.
+    with uninterrupted():
         # By then no worker may be left that could undo it: xdist ends them, unless something went wrong before.
         workers = getattr(config.pluginmanager.get_plugin("dsession"), "nodemanager", None)
         if workers is not None:

@@ -41,7 +41,8 @@ def all_applied(kube: Kube, docs: list[Doc], turns: Turns) -> Iterator[None]:
     Args:
         kube: the cluster.
         docs: what to apply.
-        turns: when the mesh may be changed. One turn for all of them: while they come istiod sends nothing anyway.
+        turns: when the mesh may be changed. One turn for as long as they are there, and so no other change within:
+            istiod goes on writing their statuses for seconds, and sends nothing as long as changes keep coming.
 
     Raises:
         Refused: one of them was; the others are deleted again.
@@ -51,7 +52,7 @@ def all_applied(kube: Kube, docs: list[Doc], turns: Turns) -> Iterator[None]:
             with turns.change():
                 for _ in pool.map(kube.apply, docs):
                     pass
-            yield
+                yield
         finally:
             with turns.removal():
                 for _ in pool.map(kube.delete, docs):

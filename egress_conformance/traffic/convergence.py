@@ -65,13 +65,24 @@ class Convergence:
         expectation: what must come of it.
         times: how many attempts in a row must agree.
         check: takes down what is seen.
+        chance_before: whether some attempts may have agreed by chance before the change: then it has arrived when so
+            many have as are asked for, not sooner.
     """
 
-    def __init__(self, request: Request, expectation: Expectation, times: int, check: CheckDraft) -> None:
+    def __init__(
+        self,
+        request: Request,
+        expectation: Expectation,
+        times: int,
+        check: CheckDraft,
+        *,
+        chance_before: bool = False,
+    ) -> None:
         self._request = request
         self._client = request.client
         self._expectation = expectation
         self._times = times
+        self._enough = max(AGREEING, times) if chance_before else AGREEING
         self._check = check
         self._unlogged = not expectation.is_logged()
         self._attempts: list[Attempt] = []
@@ -130,12 +141,11 @@ class Convergence:
                 settled = False
                 look_for_trouble(last.curl.exit_code, last.took, allowed=self._request.seconds, said=str(last.curl))
                 agrees = self._expectation.at_a_glance(last.curl)
-                if not agrees and converged:
+                if converged and not agrees and self._is_stray(mark, prefix):
                     # Nothing changed meanwhile: this is no propagation any more, and no later success mends it.
-                    self._stray(mark, prefix)
                     raise self._check.failure()
                 streak, undoubted = (streak + 1, undoubted + 1) if agrees else (0, 0)
-                converged = converged or undoubted >= AGREEING
+                converged = undoubted >= self._enough
                 if streak >= self._times and not settling:
                     # Curl agrees often enough: with the loop standing still, ask the other two witnesses.
                     settling = True
@@ -161,10 +171,18 @@ class Convergence:
                 detail = f"nothing was sent for {gap:.1f} s; was its node paused?"
                 raise PlatformTrouble("client pod stood still", detail)
 
-    def _stray(self, mark: dict[str, int], prefix: str) -> None:
-        """Put down one attempt that came out otherwise after the others had agreed."""
+    def _is_stray(self, mark: dict[str, int], prefix: str) -> bool:
+        """Whether the last attempt came out otherwise after all three witnesses had agreed on those before it.
+
+        One that was merely slow did not, nor one after attempts that curl alone took for what is expected: then the
+        mesh is still on its way.
+        """
+        *before, last = self._attempts
+        if self._expectation.is_slow(last.curl) or not self._judge(mark, prefix, before[-self._enough :]):
+            return False
         self._judge(mark, prefix)
-        self._check.stray(self._attempts[-1])
+        self._check.stray(last)
+        return True
 
     def _count(self, after: dict[str, int]) -> None:
         self._check.counted = {
@@ -173,7 +191,9 @@ class Convergence:
             if value != self._before.get(name, 0) and "xds-grpc" not in name
         }
 
-    def _judge(self, mark: dict[str, int], prefix: str) -> bool:
+    def _judge(self, mark: dict[str, int], prefix: str, judged: list[Attempt] | None = None) -> bool:
+        """Ask the other two witnesses, and judge some attempts, by default the last; whether all is as expected."""
+        numbers = {attempt.number for attempt in judged or self._attempts[-self._times :]}
         client = self._client
         # A name is the case's own; an address is not: others may ask for it at the same time.
         names = [] if _is_address(self._request.host) else [self._request.host]
@@ -181,7 +201,7 @@ class Convergence:
         log = self._log(mark, match)
         receipts = client.world.receipts(mark, match)
         self._attempts = [join(attempt, log, receipts) for attempt in self._attempts]
-        judged = self._attempts[-self._times :]
+        judged = [attempt for attempt in self._attempts if attempt.number in numbers]
         problems = [self._expectation.problems(attempt) for attempt in judged]
         strange = [receipt for receipt in receipts if not self._expectation.accounts_for(receipt)]
         stray = unaccounted(self._attempts, log, strange, tuple(client.recorder.bursts))

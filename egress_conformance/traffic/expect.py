@@ -18,6 +18,10 @@ class Expectation(Protocol):
         """Whether curl saw what is expected: enough to stop sending and ask the other two."""
         ...
 
+    def is_slow(self, curl: CurlSaw) -> bool:  # noqa: ARG002
+        """Whether its time alone speaks against what curl saw: a machine that stood still for a moment may do that."""
+        return False
+
     def problems(self, attempt: Attempt) -> list[str]:
         """Where a witness disagrees, as `witness: what it says instead`; empty when all three agree."""
         ...

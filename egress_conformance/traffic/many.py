@@ -6,6 +6,7 @@ import itertools
 import secrets
 import time
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib import resources
 from typing import TYPE_CHECKING
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
 
 SECONDS = 60
 """How long a burst may take."""
+
+ARRIVAL_SECONDS = 10
+"""How long a burst may take until a server has received some more of it."""
 
 _LOG_SECONDS = 5
 _SHOWN = 5
@@ -116,6 +120,28 @@ class Many:
         if self._loop is not None and not self.sent:
             self._loop.send("stop")
             self._read(self._loop)
+
+    def arrive(self, more: int = 1) -> None:
+        """Wait until servers have received so many more of them than now.
+
+        What does not arrive is for the judge to report, not for the wait.
+
+        Args:
+            more: how many.
+        """
+        wanted = self._received() + more
+        with suppress(Timeout):
+            wait_for(
+                f"{more} requests to arrive",
+                lambda: True if self._received() >= wanted else None,
+                seconds=ARRIVAL_SECONDS,
+                hint="see what the client's proxy logged",
+                every=0.02,
+            )
+
+    def _received(self) -> int:
+        receipts = self._request.client.world.receipts(self._mark, [self._prefix])
+        return sum(receipt.event == "request" for receipt in receipts)
 
     @property
     def connections(self) -> int:

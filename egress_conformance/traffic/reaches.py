@@ -1,6 +1,6 @@
 """The request arrives: where, how often, and as what. Pure logic, as `expect`."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from egress_conformance.traffic.attempt import Attempt, CurlSaw, EnvoyLogged, Receipt
 from egress_conformance.traffic.expect import Expectation, check, header_problems, number_word, one_line
@@ -65,6 +65,10 @@ class Reaches(Expectation):
     def at_a_glance(self, curl: CurlSaw) -> bool:
         """See `Expectation`."""
         return not self._curl_problems(curl)
+
+    def is_slow(self, curl: CurlSaw) -> bool:
+        """See `Expectation`."""
+        return curl.seconds > self.at_most_seconds and self.at_a_glance(replace(curl, seconds=self.at_most_seconds))
 
     def problems(self, attempt: Attempt) -> list[str]:
         """See `Expectation`."""

@@ -79,6 +79,7 @@ class Request:
         port: int | None = None,
         times: int = AGREEING,
         mirrored_to: Sequence[Server] = (),
+        chance_before: bool = False,
         **expect: object,
     ) -> Seen:
         """Wait until the request reaches a server of the target, by all three witnesses.
@@ -89,13 +90,15 @@ class Request:
             port: the server's port, if not the one the request names.
             times: how many attempts in a row must agree.
             mirrored_to: servers each of which must receive a copy of it besides.
+            chance_before: whether it may have reached them by chance before the change, e.g. half of the time.
             expect: further fields of `reaches.Reaches`.
 
         Raises:
             CheckFailed: it does not; the message says who disagrees.
         """
         mirrored = {server.instance: server.name for server in mirrored_to}
-        return self._converge(self._reaches(target, cluster, port, {"mirrored": mirrored, **expect}), times)
+        expectation = self._reaches(target, cluster, port, {"mirrored": mirrored, **expect})
+        return self._converge(expectation, times, chance_before=chance_before)
 
     def _reaches(self, target: Site | Server, cluster: str, port: int | None, expect: dict[str, object]) -> Reaches:
         servers = target.servers if isinstance(target, Site) else (target,)
@@ -219,11 +222,11 @@ class Request:
         parts = urlsplit(self.arguments[-1].replace("{nonce}", "n"))
         return parts.port or PORTS[parts.scheme]
 
-    def _converge(self, expectation: Expectation, times: int = AGREEING) -> Seen:
+    def _converge(self, expectation: Expectation, times: int = AGREEING, *, chance_before: bool = False) -> Seen:
         self.client.recorder.hosts.append(self.host)
         with self.client.recorder.check(self.description, expectation) as check:
             try:
-                return Seen(Convergence(self, expectation, times, check).run())
+                return Seen(Convergence(self, expectation, times, check, chance_before=chance_before).run())
             except CheckFailed:
                 # Now, while what the case applied is still there.
                 self.client.take_evidence()

@@ -5,22 +5,23 @@ _TICKS = 100
 """Clock ticks a second in what /proc tells (USER_HZ)."""
 
 
-def keepalive_seconds(table: str, local: str) -> float | None:
+def keepalive_seconds(table: str, local: str, remote: str) -> float | None:
     """When the next keepalive probe of a connection is due; None where it has no such timer.
 
     Args:
         table: /proc/net/tcp (https://docs.kernel.org/networking/proc_net_tcp.html).
-        local: the connection's own end, `ip:port`.
+        local: the connection's own end, `ip:port`; connections to other destinations may have the same.
+        remote: its other end.
 
     Raises:
         ValueError: there is no such connection.
     """
     for line in table.splitlines()[1:]:
         words = line.split()
-        if _address(words[1]) == local:
+        if (_address(words[1]), _address(words[2])) == (local, remote):
             kind, _, when = words[5].partition(":")
             return int(when, 16) / _TICKS if kind == _TIMER_KEEPALIVE else None
-    raise ValueError(f"no connection from {local}")
+    raise ValueError(f"no connection from {local} to {remote}")
 
 
 _STATES = {

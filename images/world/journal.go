@@ -46,7 +46,12 @@ func (e entry) matches(wanted []string) bool {
 		return true
 	}
 	return slices.ContainsFunc(wanted, func(w string) bool {
-		return e.ip == w || slices.ContainsFunc(e.texts, func(t string) bool { return strings.Contains(t, w) })
+		// An address is whose connection it was. In a text it may be part of
+		// another: 10.0.0.1 of 10.0.0.10.
+		if _, err := netip.ParseAddr(w); err == nil {
+			return e.ip == w
+		}
+		return slices.ContainsFunc(e.texts, func(t string) bool { return strings.Contains(t, w) })
 	})
 }
 

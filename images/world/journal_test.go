@@ -50,8 +50,9 @@ func TestMatching(t *testing.T) {
 	j.add(&receipt{Nonce: "abc-1", Remote: "10.0.0.1:1"})
 	j.add(&receipt{Host: "a.test:80", Remote: "[::ffff:10.0.0.2]:1"})
 	j.add(&receipt{SNI: "b.test", Remote: "[fd00::1]:1"})
+	j.add(&receipt{Host: "10.0.0.10:80", Remote: "10.0.0.3:1"})
 	for wanted, count := range map[string]int{
-		"abc": 1, "a.test": 1, "b.test": 1, ".test": 2, "10.0.0.1": 1, "10.0.0.2": 1, "10.0.0": 0, "fd00::1": 1, "zzz": 0,
+		"abc": 1, "a.test": 1, "b.test": 1, ".test": 2, "10.0.0.1": 1, "10.0.0.2": 1, "fd00::1": 1, "10.0.0.3": 1, "10.0.0.10": 0, "10.0.0.10:80": 1, "zzz": 0,
 	} {
 		if found, _, _ := j.after(0, []string{wanted}); len(found) != count {
 			t.Errorf("%q matches %d, want %d", wanted, len(found), count)

@@ -22,6 +22,7 @@ def test_open_http_connection_obeys_the_new_mode(mesh: Mesh, client: Client, wor
     request.reaches(site, cluster=PASSTHROUGH)
     with ExitStack() as flipped:
         with request.steadily(site, cluster=PASSTHROUGH, per_second=PER_SECOND, then_blocked=True) as many:
+            many.arrive()
             flipped.enter_context(mesh.outbound_traffic_policy(Mode.REGISTRY_ONLY))
             becomes(
                 recorder, "the proxy's catch-all routes for port 80", lambda: _catch_all(client), ["80: block_all -> *"]
@@ -45,6 +46,7 @@ def test_open_tcp_connection_is_left_to_drain(mesh: Mesh, client: Client, world:
     request.reaches(site, cluster=PASSTHROUGH, logged_code=0)
     with ExitStack() as flipped:
         with request.steadily(site, cluster=PASSTHROUGH, logged_code=0, per_second=PER_SECOND) as many:
+            many.arrive()
             flipped.enter_context(mesh.outbound_traffic_policy(Mode.REGISTRY_ONLY))
             eventually(recorder, "the proxy obeys REGISTRY_ONLY", lambda: _mode(client))
             request.is_blocked(Blocked.RESET)

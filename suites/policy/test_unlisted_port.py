@@ -20,11 +20,12 @@ def test_registry_only_blocks_a_port_that_is_not_listed(mesh: Mesh, client: Clie
         listed.reaches(site, cluster=f"outbound|80||{site.host}")
         other.is_blocked(Blocked.RESET)
     with mesh.apply(BOTH, host=site.host):
-        listed.reaches(site, cluster=f"outbound|80||{site.host}")
+        # First what the other manifest did not give: the entry is another one, and not there for a moment.
         other.reaches(site, cluster=f"outbound|8080||{site.host}")
-    with mesh.given(ONE, host=site.host):
         listed.reaches(site, cluster=f"outbound|80||{site.host}")
+    with mesh.given(ONE, host=site.host):
         other.is_blocked(Blocked.RESET)
+        listed.reaches(site, cluster=f"outbound|80||{site.host}")
 
 
 @case("POL-09b", mode=Mode.ALLOW_ANY, source=SOURCE)
@@ -38,8 +39,9 @@ def test_allow_any_passes_a_port_that_is_not_listed(mesh: Mesh, client: Client, 
         listed.reaches(site, cluster=f"outbound|80||{site.host}")
         other.reaches(world.decoy, cluster=PASSTHROUGH, logged_code=0)
     with mesh.apply(BOTH, host=site.host):
-        listed.reaches(site, cluster=f"outbound|80||{site.host}")
+        # First what the other manifest did not give: the entry is another one, and not there for a moment.
         other.reaches(site, cluster=f"outbound|8080||{site.host}")
-    with mesh.given(ONE, host=site.host):
         listed.reaches(site, cluster=f"outbound|80||{site.host}")
+    with mesh.given(ONE, host=site.host):
         other.reaches(world.decoy, cluster=PASSTHROUGH, logged_code=0)
+        listed.reaches(site, cluster=f"outbound|80||{site.host}")

@@ -20,11 +20,13 @@ def test_circuit_breaker(mesh: Mesh, client: Client, world: World) -> None:
     with mesh.given("http/registered-host.yaml", host=site.host):
         request.reaches(site, cluster=cluster)
         with slow.steadily(site, cluster=cluster, times=1) as occupied:
+            occupied.arrive()
             request.reaches(site, cluster=cluster)
             occupied.wait()
         with mesh.apply("resilience/circuit-breaker.yaml", host=site.host):
             client.shows("max_requests of the cluster", lambda proxy: proxy.thresholds(cluster).get("max_requests"), 1)
             with slow.steadily(site, cluster=cluster, times=1) as occupied:
+                occupied.arrive()
                 request.is_answered(503, flags="UO", body=OVERFLOW, upstream=site)
                 occupied.wait()
             request.reaches(site, cluster=cluster)

@@ -20,6 +20,8 @@ REQUESTS = 8
 WORKERS = 2
 """The sidecar's worker threads: what its CPU limit of 2 (Istio's default) comes to."""
 
+Connections = set[tuple[str, str]]
+
 CLOSED_SECONDS = 5
 KEEPALIVE_SECONDS = 50
 """tcpKeepalive.time in the manifest."""
@@ -63,21 +65,26 @@ def test_idle_timeout(mesh: Mesh, client: Client, world: World, recorder: Record
         with mesh.apply("resilience/idle-timeout.yaml", host=short.host):
             _shows(client, f"outbound|80||{short.host}", "idle_timeout", "0.300s")
             seen = client.get(short.url()).reaches(short, cluster=f"outbound|80||{short.host}")
-            idle = {attempt.requests[0].remote for attempt in seen.attempts[-1:]}
-            closed = _closed(world, client, after, lambda remotes: idle <= remotes)
+            idle = {_ends(seen.last.requests[0])}
+            closed = _closed(world, client, after, lambda connections: idle <= connections)
             recorder.fact("the idle connection is closed", "closed" if idle <= closed else "open", held=idle <= closed)
-            lasts = {attempt.requests[0].remote for attempt in kept.attempts[-1:]}
+            lasts = {_ends(kept.last.requests[0])}
             recorder.fact("the other is kept", "closed" if lasts & closed else "open", held=not lasts & closed)
 
 
-def _closed(world: World, client: Client, after: dict[str, int], enough: Callable[[set[str]], bool]) -> set[str]:
-    """The connections that servers saw closed, once they are enough; those of the last look if that never comes."""
-    seen: set[str] = set()
+def _ends(receipt: Receipt) -> tuple[str, str]:
+    """Both ends of a connection: the proxy's own may be that of another one, to another server."""
+    return receipt.server, receipt.remote
 
-    def look() -> set[str] | None:
+
+def _closed(world: World, client: Client, after: dict[str, int], enough: Callable[[Connections], bool]) -> Connections:
+    """The connections that servers saw closed, once they are enough; those of the last look if that never comes."""
+    seen: Connections = set()
+
+    def look() -> Connections | None:
         nonlocal seen
         receipts: list[Receipt] = world.receipts(after, [client.address])
-        seen = {receipt.remote for receipt in receipts if receipt.event == "close"}
+        seen = {_ends(receipt) for receipt in receipts if receipt.event == "close"}
         return seen if enough(seen) else None
 
     try:
@@ -100,7 +107,8 @@ def test_tcp_keepalive(mesh: Mesh, client: Client, world: World, recorder: Recor
     def due() -> float | None:
         seen = request.reaches(site, cluster=cluster)
         table = client.kube.run(client.namespace, client.pod, "client", ["cat", "/proc/net/tcp"])
-        return keepalive_seconds(table, seen.last.requests[0].remote)
+        (server,) = site.servers
+        return keepalive_seconds(table, seen.last.requests[0].remote, f"{server.address}:80")
 
     with mesh.given("http/registered-host.yaml", host=site.host):
         assert due() is None

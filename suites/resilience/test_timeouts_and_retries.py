@@ -9,13 +9,13 @@ from egress_conformance.traffic.client import Client
 from egress_conformance.traffic.recorder import Recorder
 from egress_conformance.world.world import World
 
-TIMEOUT_SECONDS = 0.2
+TIMEOUT_SECONDS = 0.4
 """timeout in the manifest."""
 
 EARLY_SECONDS = 0.01
 """Envoy's timers count from the time its event loop last looked at the clock: seen up to 3 ms early."""
 
-DELAY, DELAY_SECONDS = "/delay/400ms", 0.4
+DELAY, DELAY_SECONDS = "/delay/800ms", 0.8
 
 REFUSED_PORT = 81
 """A port of a server of the world on which nobody listens."""
@@ -24,7 +24,7 @@ REFUSED_BODY = re.compile(rb"upstream connect error or disconnect/reset before h
 REFUSED_FAILURE = "delayed_connect_error:_.*"
 
 SPREAD = 60
-"""Requests over two endpoints; that none meets the refusing one by chance is less likely than one in 10^17."""
+"""Requests over two endpoints, a third of them to the one that refuses (see the manifest)."""
 
 
 @case("RSL-03", source="VirtualService reference: HTTPRoute.timeout; Envoy response flag UT")

@@ -26,8 +26,9 @@ def test_private_entry(mesh: Mesh, client: Client, clients: Callable[..., Client
         here.reaches(site, cluster=cluster)
         elsewhere.is_blocked()
     with mesh.apply("scope/exported.yaml", host=site.host, to="*"):
-        here.reaches(site, cluster=cluster)
+        # First what the other entry did not give: this is another one, and none is there for a moment.
         elsewhere.reaches(site, cluster=cluster)
+        here.reaches(site, cluster=cluster)
     here.is_blocked()
     elsewhere.is_blocked()
 
@@ -45,8 +46,9 @@ def test_list_of_namespaces(mesh: Mesh, client: Client, clients: Callable[..., C
         elsewhere.reaches(site, cluster=cluster)
         here.is_blocked()
     with mesh.apply("scope/exported-to-list.yaml", host=site.host, first=".", second=other.namespace):
-        elsewhere.reaches(site, cluster=cluster)
+        # First what the other list did not give.
         here.reaches(site, cluster=cluster)
+        elsewhere.reaches(site, cluster=cluster)
     here.is_blocked()
     elsewhere.is_blocked()
 

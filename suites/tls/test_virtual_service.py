@@ -39,4 +39,4 @@ def test_split_by_weight(mesh: Mesh, client: Client, world: World) -> None:
             request.reaches(elsewhere, cluster=clusters[1], times=1)
             seen = request.reaches(both, cluster=clusters[0], or_cluster=clusters[1], times=SPREAD)
             assert {attempt.requests[0].server for attempt in seen.attempts} == {"alpha", "beta"}
-        request.reaches(first, cluster=f"outbound|443||{first.host}")
+        request.reaches(first, cluster=f"outbound|443||{first.host}", times=10, chance_before=True)

@@ -1,6 +1,9 @@
 """What sets the scene: namespaces, a clock that moves on, hundreds of resources at once."""
 
+from pathlib import Path
+
 import pytest
+from filelock import FileLock, Timeout
 
 from egress_conformance.cluster.kube import Doc, Refused
 from egress_conformance.mesh.bulk import all_applied, make_namespace, wait_for_next_second
@@ -43,6 +46,13 @@ def test_many_are_there_and_gone_again() -> None:
     with all_applied(kube, docs, Turns()):
         assert len(kube.objects) == 30
     assert kube.objects == {}
+
+
+def test_nobody_else_changes_the_mesh_while_they_are_there(tmp_path: Path) -> None:
+    with all_applied(FakeKube(), [entry("e1")], Turns(tmp_path, "gw0")), pytest.raises(Timeout):
+        FileLock(tmp_path / "change.lock").acquire(blocking=False)
+    with Turns(tmp_path, "gw1").change():
+        pass
 
 
 def test_where_one_is_refused_the_others_are_taken_back() -> None:

@@ -110,6 +110,37 @@ def test_a_stray_while_the_other_two_are_asked_fails_it_too(clock: Clock) -> Non
     assert pod.commands == ["settle"]
 
 
+def test_what_comes_out_otherwise_before_the_others_agreed_is_no_stray(clock: Clock) -> None:
+    # Curl took the old way for the new one, three times; the next attempt fell into the change.
+    pod = Pod(then((3, PASSED_THROUGH), (1, BLOCKED), (1, REACHED)), clock, slow=(1,))
+    seen = pod.request().reaches(SITE, cluster=CLUSTER)
+    assert [attempt.number for attempt in seen.attempts] == [5, 6, 7]
+    assert pod.commands == ["settle", "go", "settle", "quit"]
+
+
+def test_one_that_was_merely_slow_is_no_stray(clock: Clock) -> None:
+    late = replace(REACHED, curl={**REACHED.curl, "time_total": 0.4})
+    pod = Pod(then((3, REACHED), (1, late), (1, REACHED)), clock, slow=(1,))
+    seen = pod.request().reaches(SITE, cluster=CLUSTER, at_most_seconds=0.35)
+    assert [attempt.number for attempt in seen.attempts] == [5, 6, 7]
+
+
+def test_one_that_was_slow_and_something_else_is_a_stray(clock: Clock) -> None:
+    late = replace(BLOCKED, curl={**BLOCKED.curl, "time_total": 0.4})
+    pod = Pod(then((3, REACHED), (1, late), (1, REACHED)), clock, slow=(1,))
+    with pytest.raises(CheckFailed, match="attempt #4 came out otherwise"):
+        pod.request().reaches(SITE, cluster=CLUSTER, at_most_seconds=0.35)
+
+
+def test_where_chance_may_have_it_so_before_it_has_converged_when_all_agree(clock: Clock) -> None:
+    outcomes = [(2, BLOCKED), (4, REACHED), (1, BLOCKED), (100, REACHED)]
+    seen = Pod(then(*outcomes), clock).request().reaches(SITE, cluster=CLUSTER, times=10, chance_before=True)
+    assert [seen.attempts[0].number, seen.last.number] == [8, 17]
+    pod = Pod(then((10, REACHED), (1, BLOCKED), (100, REACHED)), clock, slow=(1,))
+    with pytest.raises(CheckFailed, match="attempt #11 came out otherwise"):
+        pod.request().reaches(SITE, cluster=CLUSTER, times=10, chance_before=True)
+
+
 def test_a_stray_that_says_something_about_the_pod_is_no_stray(clock: Clock) -> None:
     pod = Pod(then((4, REACHED), (1, DISK_FULL)), clock)
     with pytest.raises(PlatformTrouble, match="client pod broken: curl could not write"):

@@ -303,6 +303,35 @@ def test_what_fails_meanwhile_ends_the_traffic_and_is_what_is_told() -> None:
     assert not checked(request).held
 
 
+def test_it_is_waited_for_that_some_more_arrive() -> None:
+    pod = Pod([SERVED] * 2)
+    asked: list[int] = []
+
+    class Later(FakeWorld):
+        def receipts(self, after: dict[str, int], match: list[str]) -> list[Receipt]:
+            asked.append(len(self.received))
+            found = super().receipts(after, match)
+            self.received.append(receipt(nonce=f"{match[0]}-{len(self.received) + 1}"))
+            return found
+
+    pod.world = Later()
+    with pod.request().steadily(SITE, cluster=CLUSTER) as many:
+        pod.world.received.clear()
+        many.arrive(3)
+        assert asked == [0, 1, 2, 3]
+        pod.world.received[:] = [receipt(nonce=f"{pod.argv[4]}-{number}") for number in (1, 2)]
+
+
+def test_what_does_not_arrive_is_the_judges_to_tell(clock: Clock) -> None:
+    pod = Pod([REFUSED])
+    start = clock.now
+    many = pod.request().steadily(SITE, cluster=CLUSTER)
+    many.__enter__().arrive()
+    assert clock.now - start == pytest.approx(10, abs=1)
+    with pytest.raises(CheckFailed, match="status 503, expected 200"):
+        many.__exit__(None, None, None)
+
+
 TROUBLE: dict[str, tuple[dict[str, Any], str]] = {
     "it does not start": (
         {"started": "bash: mktemp: no space"},
