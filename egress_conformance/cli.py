@@ -71,7 +71,7 @@ def run(pytest_arguments: tuple[str, ...], *, keep: bool, **values: Any) -> None
     """Run the cases: cluster, Istio and world are brought up as needed. Further arguments go to pytest."""
     if keep:
         values["down"] = False
-    sys.exit(pytest.main(_pytest_command(Options.of(values), list(pytest_arguments))))
+    sys.exit(_run(Options.of(values), pytest_arguments))
 
 
 @cli.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": True})
@@ -79,8 +79,7 @@ def run(pytest_arguments: tuple[str, ...], *, keep: bool, **values: Any) -> None
 @click.argument("pytest_arguments", nargs=-1, type=click.UNPROCESSED)
 def prove(pytest_arguments: tuple[str, ...], **values: Any) -> None:  # noqa: ANN401
     """Run each case with its subject withheld: one that does not fail proves nothing. The same as `run --prove`."""
-    options = Options.of({**values, "prove": True})
-    sys.exit(pytest.main(_pytest_command(options, list(pytest_arguments))))
+    sys.exit(_run(Options.of({**values, "prove": True}), pytest_arguments))
 
 
 @cli.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": True})
@@ -135,6 +134,12 @@ def upgrade(
     sys.exit(
         upgrade_of.on_kind(options, versions, traffic, report, routes=routes, arguments=pytest_arguments, keep=keep)
     )
+
+
+def _run(options: Options, arguments: Sequence[str]) -> int:
+    """Run pytest; its exit code, with what it says of a wrong command line as one of ours."""
+    code = pytest.main(_pytest_command(options, list(arguments)))
+    return ExitCode.USER_ERROR if code == pytest.ExitCode.USAGE_ERROR else code
 
 
 def _pytest_command(options: Options, arguments: list[str]) -> list[str]:
@@ -199,7 +204,7 @@ def doctor(**values: Any) -> None:  # noqa: ANN401
 @cli.command()
 @click.option("--no-install", is_flag=True, help="install nothing on this machine, not even a container engine")
 def build(*, no_install: bool) -> None:
-    """Build the images for an existing cluster, and print what they are called: client, world, suite."""
+    """Build the images for an existing cluster, and print what they are called: client, world, fortio, suite."""
     console = Console(stderr=True)
     engine = ensure_engine(console, install=not no_install)
     for name, image in Builder(engine, console, install=not no_install).for_existing().items():

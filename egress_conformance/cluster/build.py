@@ -117,7 +117,7 @@ class Builder:
         """Have the images that an existing cluster, and a Job in it, need.
 
         Returns:
-            Their names in the engine, by what they are: client, world, suite.
+            Their names in the engine, by what they are: client, world, fortio (the load of an upgrade), suite.
 
         Raises:
             UserError: something a build needs is missing, or a build failed.
@@ -125,7 +125,7 @@ class Builder:
         client, world = self.client_and_world()
         suite = suite_image(versions())
         self.build(suite)
-        return {"client": client, "world": world, "suite": suite.images[0]}
+        return {"client": client, "world": world, "fortio": self.fortio(), "suite": suite.images[0]}
 
     def path(self, recipe: Recipe) -> Path:
         """Where the files of an artefact are."""

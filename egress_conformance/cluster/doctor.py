@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from egress_conformance.cluster import pull
-from egress_conformance.cluster.build import DISK_TO_COMPILE, DISK_TO_PACK, Builder, check_disk, check_go
+from egress_conformance.cluster.build import Builder, check_disk, check_go, disk_needed
 from egress_conformance.cluster.cache import cache_dir
 from egress_conformance.cluster.commands import Runner, run
 from egress_conformance.cluster.engine import Engine, engine_that_answers, may_raise_limits
@@ -203,7 +203,7 @@ def _artefacts(istio: str, engine: Engine | None, runner: Runner, *, pulls: bool
         yield Finding(State.OK, what, "cached: nothing to build")
     go = any("go" in recipe.tools for recipe in todo)
     yield _check("Go", lambda: _go(runner), needed=go)
-    yield _check("disk", lambda: _disk(DISK_TO_COMPILE if go else DISK_TO_PACK), needed=True)
+    yield _check("disk", lambda: _disk(disk_needed(todo)), needed=True)
     tools = [tool for tool in missing_tools(todo) if tool != "go"]
     if tools and os.geteuid() == 0:
         yield Finding(State.WARNING, "build tools", f"a run installs {' '.join(tools)}, unless given --no-install")

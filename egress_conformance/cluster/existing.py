@@ -120,7 +120,7 @@ class ExistingProvider:
         if missing := [flag for flag, image in ours.items() if not image]:
             raise UserError(
                 f"an existing cluster needs {' and '.join(missing)}",
-                "build the images with `egress-conformance up` where there is a container engine, push them "
+                "build the images with `egress-conformance build` where there is a container engine, push them "
                 "to a registry that this cluster pulls from, and name them",
             )
         told("images", f"client {self.client_image}, world {self.world_image}")

@@ -13,7 +13,7 @@ from egress_conformance.waiting import wait_for
 CHANGE_SECONDS = 2 * 3600
 """How long the change and the suite's run after it may take."""
 
-RIGHTS = (Right("deployments", "create get list patch", "the clients of the load", group="apps"),)
+RIGHTS = (Right("deployments", "create delete get list patch", "the clients of the load", group="apps"),)
 """What the load needs beyond what the suite does."""
 
 

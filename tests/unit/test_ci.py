@@ -49,7 +49,7 @@ def strings(value: object) -> Iterator[str]:
 def commands(text: str) -> Iterator[list[str]]:
     """Words of each line that calls something of the project's."""
     for line in text.splitlines():
-        called = re.search(r"(\./scripts/|(\.venv/bin/)?egress-conformance )[^|;#&`]*", line)
+        called = re.search(r"(?<!\S)(\./scripts/|(\.venv/bin/)?egress-conformance )[^|;#&`]*", line)
         if called:
             yield shlex.split(called[0])
 

@@ -55,6 +55,14 @@ def test_prove_is_run_with_the_subject_withheld(ran: Pytest) -> None:
     assert given(ran, "prove") == ["--prove", "-n", "4", SUITES]
 
 
+@pytest.mark.parametrize("command", ["run", "prove"])
+def test_a_command_line_that_pytest_does_not_understand_is_the_users_error(
+    monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    monkeypatch.setattr("egress_conformance.cli.pytest.main", lambda _: pytest.ExitCode.USAGE_ERROR)
+    assert invoke(command, "--no-such-option").exit_code == 3
+
+
 def test_prove_is_the_same_as_run_prove(monkeypatch: pytest.MonkeyPatch) -> None:
     words = ("--wait", "--istio", "1.29", "-n", "0", "-k", "target_port")
     both: list[list[str]] = []

@@ -212,10 +212,10 @@ def test_images_for_an_existing_cluster(cache: Path, monkeypatch: pytest.MonkeyP
 
     machine = Machine(bash=script, go="go1.26.1")
     named = Bench(cache, machine).builder.for_existing()
-    assert list(named) == ["client", "world", "suite"]
+    assert list(named) == ["client", "world", "fortio", "suite"]
     assert set(named.values()) <= machine.images
     made = {argv[-1].split("/")[-2] for argv in machine.ran if argv[0] == "bash"}
-    assert made == {"debian", "client", "world-image", "suite"}, "nothing of a cluster is built for it"
+    assert made == {"debian", "client", "world-image", "fortio", "suite"}, "nothing of a cluster is built for it"
 
 
 def test_the_suite_is_built_for_the_python_of_its_debian(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from egress_conformance.cluster import doctor
+from egress_conformance.cluster import build
 from egress_conformance.cluster.build import Builder
 from egress_conformance.cluster.commands import CommandFailed
 from egress_conformance.cluster.doctor import Finding, State, examine, render
@@ -81,8 +81,8 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def machine(tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
     monkeypatch.setattr(os, "geteuid", lambda: 0)
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1})
-    monkeypatch.setattr(doctor, "DISK_TO_COMPILE", 0)
-    monkeypatch.setattr(doctor, "DISK_TO_PACK", 0)
+    monkeypatch.setattr(build, "DISK_TO_COMPILE", 0)
+    monkeypatch.setattr(build, "DISK_TO_PACK", 0)
     monkeypatch.setattr("shutil.which", lambda program: f"/usr/bin/{program}")
     return Machine(tmp_path)
 
@@ -152,7 +152,7 @@ def test_limits_that_are_low(machine: Machine, monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_disk_nearly_full(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(doctor, "DISK_TO_COMPILE", 10**9)
+    monkeypatch.setattr(build, "DISK_TO_COMPILE", 10**9)
     finding = machine.findings()["disk"]
     assert finding.state is State.MISSING
     assert finding.seen.startswith("the disk is nearly full: ")

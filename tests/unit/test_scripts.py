@@ -320,8 +320,16 @@ def test_a_gate_compares_two_runs(gate: Project) -> None:
 
 
 def test_a_gate_takes_the_allowances_of_a_team(gate: Project) -> None:
-    assert gate.run("gate", "1.29", "1.31", EGRESS_ALLOW="allow.yaml").returncode == 0
-    assert gate.asked()[-1].endswith("--allow allow.yaml")
+    allow = gate.root / "allow.yaml"
+    allow.write_text("allow: []\n")
+    assert gate.run("gate", "1.29", "1.31", EGRESS_ALLOW=str(allow)).returncode == 0
+    assert gate.asked()[-1].endswith(f"--allow {allow}")
+
+
+def test_a_gate_misses_the_allowances_before_it_runs_anything(gate: Project) -> None:
+    done = gate.run("gate", "1.29", "1.31", EGRESS_ALLOW="allow.yaml")
+    assert (done.returncode, done.stderr) == (3, "allow.yaml cannot be read: unset EGRESS_ALLOW, or make it\n")
+    assert not gate.log.exists()
 
 
 @pytest.mark.parametrize("version", ["1.29", "1.31"])
