@@ -6,7 +6,6 @@ import itertools
 import secrets
 import time
 from collections import Counter
-from contextlib import suppress
 from dataclasses import dataclass
 from importlib import resources
 from typing import TYPE_CHECKING
@@ -121,23 +120,32 @@ class Many:
             self._loop.send("stop")
             self._read(self._loop)
 
-    def arrive(self, more: int = 1) -> None:
-        """Wait until servers have received so many more of them than now.
-
-        What does not arrive is for the judge to report, not for the wait.
+    def arrive(self, *, more: int = 0) -> None:
+        """Wait until servers have received one of them, or some more than now.
 
         Args:
-            more: how many.
+            more: how many more than now; 0: one at all.
+
+        Raises:
+            CheckFailed: they do not arrive; what became of them instead.
         """
-        wanted = self._received() + more
-        with suppress(Timeout):
+        wanted = self._received() + more if more else 1
+        what = f"{wanted} requests of the burst to arrive"
+        hint = "see what the client's proxy logged"
+        try:
             wait_for(
-                f"{more} requests to arrive",
+                what,
                 lambda: True if self._received() >= wanted else None,
                 seconds=ARRIVAL_SECONDS,
-                hint="see what the client's proxy logged",
+                hint=hint,
                 every=0.02,
+                seen=lambda: f"{self._received()} of them",
             )
+        except Timeout as timeout:
+            self.stop()
+            self.judge()
+            # Each that was sent was served: too few were.
+            self._request.client.recorder.fact(what, str(timeout), held=False)
 
     def _received(self) -> int:
         receipts = self._request.client.world.receipts(self._mark, [self._prefix])

@@ -109,7 +109,7 @@ def test_dns_round_robin_connections(
             for port in (80, 9000):
                 what = f"the proxy's endpoints for port {port}"
                 becomes(recorder, what, functools.partial(endpoints, client, site.host, port), [beta.address])
-            many.arrive(SOME)
+            many.arrive(more=SOME)
         assert many.served["alpha"] > 0
         seen = "not retained" if "beta" in many.served else "retained"
         recorder.observations["connections"] = seen
@@ -145,7 +145,7 @@ def test_slow_dns_and_outage(mesh: Mesh, client: Client, world: World, recorder:
             becomes(recorder, "how the world's DNS answers, slowly,", lambda: asked(mark), {"NOERROR"})
             becomes(recorder, "the proxy's endpoints", lambda: endpoints(client, site.host), [beta.address])
             request.reaches(beta, cluster=cluster)
-            many.arrive(SOME)
+            many.arrive(more=SOME)
         assert set(many.served) == {"alpha", "beta"}
         with request.steadily(beta, cluster=cluster, per_second=50) as many:
             many.arrive()
@@ -153,7 +153,7 @@ def test_slow_dns_and_outage(mesh: Mesh, client: Client, world: World, recorder:
             mark = world.queries_mark()
             world.answer(site.host, [], rcode="SERVFAIL")
             becomes(recorder, "whether the world's DNS failed", lambda: "SERVFAIL" in asked(mark), wanted=True)
-            many.arrive(SOME)
+            many.arrive(more=SOME)
         request.never_fails(beta, cluster=cluster)
         assert endpoints(client, site.host) == [beta.address]
     request.is_blocked()

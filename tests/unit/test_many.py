@@ -317,19 +317,35 @@ def test_it_is_waited_for_that_some_more_arrive() -> None:
     pod.world = Later()
     with pod.request().steadily(SITE, cluster=CLUSTER) as many:
         pod.world.received.clear()
-        many.arrive(3)
-        assert asked == [0, 1, 2, 3]
+        many.arrive()
+        assert asked == [0, 1]
+        asked.clear()
+        many.arrive(more=3)
+        assert asked == [2, 3, 4, 5]
         pod.world.received[:] = [receipt(nonce=f"{pod.argv[4]}-{number}") for number in (1, 2)]
 
 
-def test_what_does_not_arrive_is_the_judges_to_tell(clock: Clock) -> None:
-    pod = Pod([REFUSED])
+def burst(pod: Pod, *, more: int = 0) -> None:
+    with pod.request().steadily(SITE, cluster=CLUSTER) as many:
+        many.arrive(more=more)
+
+
+def test_one_that_arrived_before_it_is_waited_for_has_arrived(clock: Clock) -> None:
     start = clock.now
-    many = pod.request().steadily(SITE, cluster=CLUSTER)
-    many.__enter__().arrive()
-    assert clock.now - start == pytest.approx(10, abs=1)
+    burst(Pod([SERVED]))
+    assert clock.now == start
+
+
+def test_of_those_that_do_not_arrive_it_is_told_what_became_of_them(clock: Clock) -> None:
+    start = clock.now
     with pytest.raises(CheckFailed, match="status 503, expected 200"):
-        many.__exit__(None, None, None)
+        burst(Pod([REFUSED]))
+    assert clock.now - start == pytest.approx(10, abs=1)
+
+
+def test_too_few_are_too_few_though_all_of_them_were_served() -> None:
+    with pytest.raises(CheckFailed, match=r"4 requests of the burst to arrive.*last seen: 2 of them"):
+        burst(Pod([SERVED] * 2), more=2)
 
 
 TROUBLE: dict[str, tuple[dict[str, Any], str]] = {
