@@ -60,12 +60,8 @@ class CaseRun:
             raise RuntimeError("no worker")
         return self._worker
 
-    def missing(self, *, held: bool = False) -> str:
-        """Why the case cannot run here; "" if it can.
-
-        Args:
-            held: whether the mesh is held, in the mode of the case: nobody has changed more of it than a case may.
-        """
+    def missing(self) -> str:
+        """Why the case cannot run here; "" if it can, as far as can be told before the mesh is held."""
         worker = self.worker
         there: dict[Requirement, Callable[[], bool]] = {
             Requirement.ISTIO_PROXY: lambda: worker.data_plane.kind == "istio-proxy",
@@ -76,8 +72,7 @@ class CaseRun:
             Requirement.TRACER: worker.has_tracer,
             # What the gateway needs lies in its own namespace, which may be somebody else's.
             Requirement.EGRESS_GATEWAY: lambda: worker.info.may_change_mesh and worker.egress_gateway() is not None,
-            # For a moment another worker's case may have a second Istio: asked again when none can.
-            Requirement.ADMISSION: lambda: not held or worker.votes_alone(),
+            Requirement.ADMISSION: lambda: True,  # `outvoted` asks
         }
         if worker.info.prove and self.case.unprovable:
             return f"{NOT_PROVABLE}: {self.case.unprovable}"
@@ -87,6 +82,14 @@ class CaseRun:
         if self.case.flips or (not worker.info.may_change_mesh and worker.config.mode() != self.case.mode):
             needs.append(Requirement.MESH_CHANGES)
         return next((str(need) for need in needs if not there[need]()), "")
+
+    def outvoted(self) -> str:
+        """Why a case about admission cannot run here; "" if it can.
+
+        Asked while the mesh is held: before, another worker's case may have a second Istio for a moment.
+        """
+        may_run = Requirement.ADMISSION not in self.case.requires or self.worker.votes_alone()
+        return "" if may_run else str(Requirement.ADMISSION)
 
     @contextmanager
     def in_place(self) -> Iterator[None]:
