@@ -17,6 +17,9 @@ from egress_conformance.report.ledger import CaseRecord, Ledger, Verdict
 from tests.bench.result import Result, Row, environment, spread
 from tests.bench.running import CASES, PLUGIN, SUITES, Asked, cases_of, run, warm_up
 
+DEAREST = 8
+"""So many are named."""
+
 EXEC_MS = "milliseconds of an exec"
 """The measurement of BEN-01."""
 
@@ -77,9 +80,16 @@ def _row(name: str, cases: list[CaseRecord], one_exec: float) -> Row:
             "cases": len(cases),
             "mean seconds": round(statistics.mean(case.seconds for case in cases), 3),
             "of these beyond requests": round(statistics.mean(beyond), 3),
+            "median of that": round(statistics.median(beyond), 3),
             "per check": round(sum(beyond) / sum(len(case.witnesses) for case in cases), 3),
         },
     )
+
+
+def dearest(cases: Iterable[CaseRecord]) -> str:
+    """The cases that cost most: a mean is theirs, and most of them start pods of their own."""
+    costs = sorted(((beyond, case.id) for case in cases if (beyond := cost(case)) is not None), reverse=True)
+    return ", ".join(f"{name} {beyond:.1f} s" for beyond, name in costs[:DEAREST])
 
 
 def figures(ledger: Ledger, command: str) -> Result:
@@ -101,7 +111,11 @@ def figures(ledger: Ledger, command: str) -> Result:
         started=ledger.started,
         environment=environment(ledger),
         rows=rows(cases, one_exec),
-        said={"cases left out": len(cases) - counted, "seconds of an exec, median": round(one_exec, 3)},
+        said={
+            "cases left out": len(cases) - counted,
+            "seconds of an exec, median": round(one_exec, 3),
+            "dearest beyond requests": dearest(cases),
+        },
     )
 
 

@@ -9,7 +9,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pydantic import Field
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
+from rich.measure import Measurement
 from rich.table import Table
 
 from egress_conformance.report.ledger import Ledger
@@ -50,7 +52,7 @@ class Result(Model):
     environment: Environment
     rows: list[Row]
     samples: dict[str, list[float]] = Field(default={}, description="each single ratio, where it is a distribution")
-    said: dict[str, str | float] = Field(default={}, description="what else came of it")
+    said: dict[str, str | int | float] = Field(default={}, description="what else came of it")
 
     def write(self, folder: Path) -> Path:
         """Write it as JSON to `<bench>.json` in a folder, and return where that is."""
@@ -75,11 +77,15 @@ class Result(Model):
         return [*ratios], [*facts]
 
     def show(self, console: Console) -> None:
-        """Print it as a table."""
+        """Print it as a table, in a file or a pipe as wide as it has to be."""
         ratios, facts = self.columns()
-        table = Table("", *ratios, *facts, title=f"{self.title} (1 is {self.unit})")
+        table = Table("", *ratios, *facts, box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
         for row in self.rows:
             table.add_row(row.name, *cells(row.ratios, ratios), *cells(row.facts, facts))
+        if not console.is_terminal:
+            wanted = Measurement.get(console, console.options.update(max_width=1000), table).maximum
+            console.width = max(console.width, wanted)
+        console.print(f"{self.title} (1 is {self.unit})", highlight=False)
         console.print(table)
         for name, what in self.said.items():
             console.print(f"{name}: {what}", highlight=False)

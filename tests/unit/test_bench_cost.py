@@ -53,9 +53,14 @@ def test_the_floor_is_one_exec_and_the_requests() -> None:
         "cases": 2,
         "mean seconds": 3.0,
         "of these beyond requests": 2.2,
+        "median of that": 2.2,
         "per check": 1.1,
     }
-    assert found.said == {"cases left out": 1, "seconds of an exec, median": 0.2}
+    assert found.said == {
+        "cases left out": 1,
+        "seconds of an exec, median": 0.2,
+        "dearest beyond requests": "EGW-01 7.2 s, RES-02 3.2 s, RES-01 1.2 s",
+    }
     assert found.environment.data_plane == "envoy 1.39.3"
 
 
