@@ -41,6 +41,11 @@ class Requirement(StrEnum):
     ISTIOCTL = "needs the istioctl of this Istio; only a cluster of the suite's own comes with it"
     CONTROL_PLANE = "needs to stop istiod for a while; only a cluster of the suite's own allows it"
     ADMISSION = "needs the admission of this Istio alone; another revision's webhook votes here too"
+    LEADER = "needs this Istio alone; another revision's istiod may be the one that is elected to write statuses"
+
+
+NO_OTHER_ISTIO = (Requirement.ADMISSION, Requirement.LEADER)
+"""What is lacking while two revisions are side by side: each acts for the whole cluster."""
 
 
 @dataclass(frozen=True)

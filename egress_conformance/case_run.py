@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import pytest
 
-from egress_conformance.case import Case, Mode, Requirement
+from egress_conformance.case import NO_OTHER_ISTIO, Case, Mode, Requirement
 from egress_conformance.cluster.kube import Refused
 from egress_conformance.errors import PlatformTrouble, Timeout
 from egress_conformance.mesh.mesh import Mesh
@@ -72,7 +72,7 @@ class CaseRun:
             Requirement.TRACER: worker.has_tracer,
             # What the gateway needs lies in its own namespace, which may be somebody else's.
             Requirement.EGRESS_GATEWAY: lambda: worker.info.may_change_mesh and worker.egress_gateway() is not None,
-            Requirement.ADMISSION: lambda: True,  # `outvoted` asks
+            **dict.fromkeys(NO_OTHER_ISTIO, lambda: True),  # `outnumbered` asks
         }
         if worker.info.prove and self.case.unprovable:
             return f"{NOT_PROVABLE}: {self.case.unprovable}"
@@ -83,13 +83,14 @@ class CaseRun:
             needs.append(Requirement.MESH_CHANGES)
         return next((str(need) for need in needs if not there[need]()), "")
 
-    def outvoted(self) -> str:
-        """Why a case about admission cannot run here; "" if it can.
+    def outnumbered(self) -> str:
+        """Why a case about what one Istio does for the whole cluster cannot run here; "" if it can.
 
         Asked while the mesh is held: before, another worker's case may have a second Istio for a moment.
         """
-        may_run = Requirement.ADMISSION not in self.case.requires or self.worker.votes_alone()
-        return "" if may_run else str(Requirement.ADMISSION)
+        alone = {Requirement.ADMISSION: self.worker.votes_alone, Requirement.LEADER: self.worker.leads_alone}
+        needs = (need for need in NO_OTHER_ISTIO if need in self.case.requires)
+        return next((str(need) for need in needs if not alone[need]()), "")
 
     @contextmanager
     def in_place(self) -> Iterator[None]:

@@ -178,8 +178,8 @@ def _case_run(request: pytest.FixtureRequest, egress_worker: Worker) -> Iterator
     if missing:
         pytest.skip(missing)
     with run.in_place():
-        if outvoted := run.outvoted():
-            pytest.skip(outvoted)
+        if outnumbered := run.outnumbered():
+            pytest.skip(outnumbered)
         yield run
 
 

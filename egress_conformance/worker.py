@@ -286,6 +286,14 @@ class Worker:
         ours = [hook for hook in webhooks if hook["metadata"]["name"].startswith("istio")]
         return len({hook["metadata"].get("labels", {}).get("istio.io/rev") for hook in ours}) <= 1
 
+    def leads_alone(self) -> bool:
+        """Whether no other revision has an istiod: one of them all allocates addresses and writes them into statuses.
+
+        Source: pilot/pkg/bootstrap/server.go, initIPAutoallocateController: leaderelection.NewLeaderElection.
+        """
+        pods = self.kube.find("v1", "Pod", ISTIO_NAMESPACE, "app=istiod")
+        return len({pod["metadata"]["labels"].get("istio.io/rev") for pod in pods}) <= 1
+
     def trouble(self) -> str:
         """What is wrong with the pods a case leans on, so that its failure says nothing about Istio; "" if nothing.
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from egress_conformance.case import Requirement
+from egress_conformance.case import NO_OTHER_ISTIO
 from egress_conformance.report.compare import compare
 from egress_conformance.report.diff import Diff
 from egress_conformance.report.diff_html import render_diff
@@ -22,7 +22,7 @@ def compared(
         explanations: what may explain a change.
         folder: of the report; the diff goes into `diffs` in it.
     """
-    left_out = sorted({case.id for ledger in ledgers for case in ledger.cases if votes_do_not_tell(case)})
+    left_out = sorted({case.id for ledger in ledgers for case in ledger.cases if needs_no_other(case)})
     old, new = (_without(ledger, left_out) for ledger in ledgers)
     diff = compare(old, new, explanations, stations)
     name = "-".join(station.replace(" ", "-") for station in stations)
@@ -41,9 +41,9 @@ def compared(
     )
 
 
-def votes_do_not_tell(case: CaseRecord) -> bool:
-    """Whether a case was skipped because two revisions were installed: admission is then neither one's."""
-    return case.verdict is Verdict.SKIPPED and case.reason == str(Requirement.ADMISSION)
+def needs_no_other(case: CaseRecord) -> bool:
+    """Whether a case was skipped because two revisions were installed: what it asks for is then neither one's."""
+    return case.verdict is Verdict.SKIPPED and case.reason in {str(need) for need in NO_OTHER_ISTIO}
 
 
 def _without(ledger: Ledger, ids: list[str]) -> Ledger:

@@ -5,7 +5,7 @@ from ipaddress import ip_address, ip_network
 
 import pytest
 
-from egress_conformance.case import case
+from egress_conformance.case import Requirement, case
 from egress_conformance.cluster.kube import Doc
 from egress_conformance.mesh.mesh import Mesh
 from egress_conformance.traffic.client import Client
@@ -71,7 +71,12 @@ def test_each_host_has_an_address(mesh: Mesh, clients: Callable[..., Client], wo
         request.is_blocked()
 
 
-@case("DNS-03", since="1.30", source="Istio release note stale-serviceentry-address-cleanup (#58974)")
+@case(
+    "DNS-03",
+    since="1.30",
+    requires=(Requirement.LEADER,),
+    source="Istio release note stale-serviceentry-address-cleanup (#58974)",
+)
 def test_opting_out_clears_the_status(mesh: Mesh, world: World, recorder: Recorder) -> None:
     """An entry that opts out of auto-allocation MUST lose the addresses in its status."""
     site = world.site()

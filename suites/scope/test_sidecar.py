@@ -39,7 +39,12 @@ def test_nothing_is_imported(mesh: Mesh, client: Client, world: World) -> None:
         request.reaches(site, cluster=f"outbound|80||{site.host}")
 
 
-@case("SCP-06", since="1.31", source=f"{REFERENCE}; release note 60139.yaml")
+@case(
+    "SCP-06",
+    since="1.31",
+    requires=(Requirement.ADMISSION,),
+    source=f"{REFERENCE}; release note 60139.yaml",
+)
 def test_namespace_is_excluded(mesh: Mesh, client: Client, world: World) -> None:
     """With egress hosts `*/*` and `~namespace/*` a client MUST reach what is registered anywhere but there."""
     inside, outside = world.site(), world.site()

@@ -104,6 +104,9 @@ class FakeWorker(Worker):
     def votes_alone(self) -> bool:
         return self.tracer
 
+    def leads_alone(self) -> bool:
+        return self.tracer
+
     def client(self, world: World, recorder: Recorder, *, patch: Path | None = None, elsewhere: bool = False) -> Client:
         worker = self
 
@@ -334,15 +337,20 @@ MISSING = {
 @pytest.mark.parametrize(("declared", "facts", "reason"), MISSING.values(), ids=MISSING)
 def test_what_a_case_lacks(declared: dict[str, Any], facts: dict[str, Any], reason: str) -> None:
     run = CaseRun(case(**declared), FakeWorker(**facts))
-    assert (run.missing() or run.outvoted()) == reason
+    assert (run.missing() or run.outnumbered()) == reason
 
 
+@pytest.mark.parametrize(
+    ("asked", "need"), [("votes_alone", Requirement.ADMISSION), ("leads_alone", Requirement.LEADER)]
+)
 def test_a_second_istio_that_may_be_another_workers_counts_when_the_mesh_is_held(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, asked: str, need: Requirement
 ) -> None:
-    monkeypatch.setattr(FakeWorker, "votes_alone", lambda _: False)
-    run = CaseRun(case(requires=(Requirement.ADMISSION,)), FakeWorker())
-    assert (run.missing(), run.outvoted()) == ("", str(Requirement.ADMISSION))
+    monkeypatch.setattr(FakeWorker, asked, lambda _: False)
+    run = CaseRun(case(requires=(need,)), FakeWorker())
+    assert (run.missing(), run.outnumbered()) == ("", str(need))
+    run = CaseRun(case(), FakeWorker())
+    assert (run.missing(), run.outnumbered()) == ("", "")
 
 
 RANGES = {
@@ -393,7 +401,7 @@ def test_what_is_there_is_not_missing() -> None:
     worker.data_plane = DataPlane(kind="istio-proxy", version="1.39.3")
     worker.tracer = True
     run = CaseRun(case(requires=tuple(Requirement)), worker)
-    assert (run.missing(), run.outvoted()) == ("", "")
+    assert (run.missing(), run.outnumbered()) == ("", "")
 
 
 def test_a_case_holds_the_mesh_and_leaves_nothing() -> None:

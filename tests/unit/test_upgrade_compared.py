@@ -27,16 +27,17 @@ def skipped(name: str, reason: str) -> CaseRecord:
     return record(name, Verdict.SKIPPED, reason=reason)
 
 
-def test_what_two_webhooks_keep_from_being_tried_is_left_out_and_nothing_else(tmp_path: Path) -> None:
-    old = ledger("1.29.1", record("RSL-01"), record("VAL-06"), record("POL-07"))
+def test_what_two_istios_keep_from_being_tried_is_left_out_and_nothing_else(tmp_path: Path) -> None:
+    old = ledger("1.29.1", record("RSL-01"), record("VAL-06"), record("DNS-03"), record("POL-07"))
     new = ledger(
         "1.29.1",
         record("RSL-01"),
         skipped("VAL-06", str(Requirement.ADMISSION)),
+        skipped("DNS-03", str(Requirement.LEADER)),
         skipped("POL-07", str(Requirement.INSTALL)),
     )
     found = compared(("before", "beside"), (old, new), Explanations(), tmp_path)
-    assert found.left_out == ["VAL-06"]
+    assert found.left_out == ["DNS-03", "VAL-06"]
     assert [change.partition(":")[0] for change in found.changes] == ["POL-07 verdict"]
 
 

@@ -30,7 +30,7 @@ def test_all_of_it_is_there() -> None:
         "Unable to connect: refused",
         "before → after: 1 unexplained change",
         "RES-01 envoy.flags: - → UH",
-        "as two webhooks vote: VAL-06",
+        "as two Istios were there: VAL-06",
         "compatibilityVersion 1.29",
         "PILOT_X: - → false",
         "istio-validator-istio-system: istiod 1.29.1",

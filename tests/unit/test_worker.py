@@ -232,3 +232,18 @@ def test_where_istiod_runs_elsewhere_it_is_not_waited_for() -> None:
 def test_a_broken_world_is_trouble(worker: Between) -> None:
     worker.outside.broken_for = 1
     assert worker.trouble() == "world pod restarted: alpha"
+
+
+def webhook(rev: str) -> Doc:
+    metadata = {"name": f"istio-validator-{rev}-istio-system", "labels": {"istio.io/rev": rev}}
+    return {"kind": "ValidatingWebhookConfiguration", "metadata": metadata}
+
+
+def test_two_istiods_of_one_revision_are_one_istio(worker: Between, kube: FakeKube) -> None:
+    kube.add(istiod("b"), webhook("default"))
+    assert (worker.leads_alone(), worker.votes_alone()) == (True, True)
+
+
+def test_another_revision_may_be_elected_and_votes(worker: Between, kube: FakeKube) -> None:
+    kube.add(istiod("b", rev="canary"), webhook("default"), webhook("canary"))
+    assert (worker.leads_alone(), worker.votes_alone()) == (False, False)
