@@ -63,6 +63,7 @@ class Case:
         since: the first Istio version that promises it; "" for all.
         until: the last Istio version that does; "" for all.
         by_version: what is expected, by the first Istio version that does so; {} where it does not depend on it.
+        of_proxy: those three are versions of the client's proxy: what they tell of, Envoy does by itself.
         subject_is_mode: what the case is about is the mode itself: withheld, the mesh is in the other one.
         unprovable: why the case cannot be shown to fail with its subject withheld; "" if it can.
         row: which row of its table this is (`rows`); "" where it has none.
@@ -79,6 +80,7 @@ class Case:
     since: str = ""
     until: str = ""
     by_version: Mapping[str, object] = field(default_factory=dict)
+    of_proxy: bool = False
     subject_is_mode: bool = False
     unprovable: str = ""
     row: str = ""
@@ -110,10 +112,11 @@ class Case:
 
     def out_of_range(self, istio: str) -> str:
         """Why the case says nothing of a version of Istio; "" if it does."""
+        this = "this proxy is of" if self.of_proxy else "this is"
         if not in_range(istio, self.since, ""):
-            return f"promised since Istio {self.since}; this is {istio}"
+            return f"promised since Istio {self.since}; {this} {istio}"
         if not in_range(istio, "", self.until):
-            return f"promised until Istio {self.until}; this is {istio}"
+            return f"promised until Istio {self.until}; {this} {istio}"
         return ""
 
     def expected(self, istio: str) -> object:
@@ -191,6 +194,7 @@ def case(
     since: str = "",
     until: str = "",
     by_version: Mapping[str, object] | None = None,
+    of_proxy: bool = False,
     subject_is_mode: bool = False,
     unprovable: str = "",
 ) -> Callable[[Function], Function]:
@@ -206,6 +210,8 @@ def case(
         since: the first Istio version that promises it, e.g. ``1.30`` or ``1.30.3``; on earlier ones it is skipped.
         until: the last that does, e.g. ``1.29``; on later ones it is skipped.
         by_version: what is expected (fixture `expected`), by the first Istio version that does so.
+        of_proxy: these are versions of the proxy, which during an upgrade may be another than istiod's: set it where
+            it is Envoy that behaves differently, whoever configures it.
         subject_is_mode: the case is about the mode it runs in: to prove it, it runs in the other one.
         unprovable: why `--prove` cannot make it fail; a handful at most.
 
@@ -230,6 +236,7 @@ def case(
             since=since,
             until=until,
             by_version=by_version or {},
+            of_proxy=of_proxy,
             subject_is_mode=subject_is_mode,
             unprovable=unprovable,
         )

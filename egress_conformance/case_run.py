@@ -76,7 +76,7 @@ class CaseRun:
         }
         if worker.info.prove and self.case.unprovable:
             return f"{NOT_PROVABLE}: {self.case.unprovable}"
-        if outside := self.case.out_of_range(worker.info.istio_version):
+        if outside := self.case.out_of_range(self._version):
             return outside
         needs = list(self.case.requires)
         if self.case.flips or (not worker.info.may_change_mesh and worker.config.mode() != self.case.mode):
@@ -162,7 +162,13 @@ class CaseRun:
     @property
     def expected(self) -> object:
         """What this version of Istio is expected to do, from the table of the case."""
-        return self.case.expected(self.worker.info.istio_version)
+        return self.case.expected(self._version)
+
+    @property
+    def _version(self) -> str:
+        """The version that range and table of the case are about: istiod's or the proxy's."""
+        worker = self.worker
+        return worker.data_plane.istio if self.case.of_proxy and worker.data_plane.istio else worker.info.istio_version
 
     def mesh(self, manifests: Path) -> Mesh:
         """The mesh, with manifests named from this folder."""
@@ -304,6 +310,7 @@ class CaseRun:
             since=self.case.since,
             until=self.case.until,
             by_version=self.case.table,
+            of_proxy=self.case.of_proxy,
             witnesses=self.recorder.final_checks(),
             applied=self.recorder.applied,
             evidence=self.recorder.evidence,

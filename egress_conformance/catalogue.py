@@ -42,6 +42,7 @@ class Entry:
             "since": self.case.since,
             "until": self.case.until,
             "by_version": self.case.table,
+            "of_proxy": self.case.of_proxy,
             "controls": self.controls,
             "article": self.article,
             "source": self.case.source,

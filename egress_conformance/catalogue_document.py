@@ -18,6 +18,7 @@ Generated from the cases by `egress-conformance catalogue --write`; do not edit.
   missing the case is skipped and says so. Cases of another command name it; `run`
   and `prove` do not know them.
 - **Istio**: the versions that promise it; nothing: all. A table of expectations reads `from version: expected`.
+  *Of the proxy*: where the client's proxy is of another version than istiod, as in an upgrade, the proxy's counts.
 """
 
 
@@ -50,6 +51,7 @@ def _row(entry: Entry) -> str:
     versions = [f"since {case.since}"] if case.since else []
     versions += [f"until {case.until}"] if case.until else []
     versions += [f"from {first}: {_text(expected)}" for first, expected in case.by_version.items()]
+    versions += ["of the proxy"] if case.of_proxy else []
     controls = "the other mode" if case.subject_is_mode else entry.controls
     if case.unprovable:
         controls += f"; not provable: {case.unprovable}"

@@ -45,10 +45,17 @@ class Proxy:
         return parsed
 
     def data_plane(self) -> DataPlane:
-        """Which build runs, told by what is compiled in: only Istio's own has the `istio.stats` filter."""
-        version = str(self._json("/server_info")["version"]).split("/")[1]
+        """Which build runs, told by what is compiled in: only Istio's own has the `istio.stats` filter.
+
+        The version of Istio is what its agent wrote into the node's metadata (ISTIO_VERSION).
+        """
+        info = self._json("/server_info")
         extensions = self._admin("/config_dump?resource=bootstrap")
-        return DataPlane(kind="istio-proxy" if '"istio.stats"' in extensions else "envoy", version=version)
+        return DataPlane(
+            kind="istio-proxy" if '"istio.stats"' in extensions else "envoy",
+            version=str(info["version"]).split("/")[1],
+            istio=str(info.get("node", {}).get("metadata", {}).get("ISTIO_VERSION", "")),
+        )
 
     def endpoints(self, host: str) -> list[Endpoint]:
         """Endpoints of the clusters of a host, as `istioctl proxy-config endpoint` lists them."""

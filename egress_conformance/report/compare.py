@@ -6,7 +6,7 @@ from typing import Any
 
 from egress_conformance.report.diff import CaseDiff, Change, Diff, Fact, Kind, Moved, Side, judged
 from egress_conformance.report.explain import TABLE, VERDICT, Changed, Explanations
-from egress_conformance.report.ledger import CaseRecord, Check, Ledger, Verdict
+from egress_conformance.report.ledger import CaseRecord, Check, Environment, Ledger, Verdict
 from egress_conformance.report.pairs import paired
 from egress_conformance.report.words import reason, value
 from egress_conformance.versions import in_force, in_range
@@ -48,7 +48,7 @@ def compare(old: Ledger, new: Ledger, explanations: Explanations, files: tuple[s
         files: what the two are called.
     """
     before, after = ({case.id: case for case in ledger.cases} for ledger in (old, new))
-    comparison = _Comparison(old.environment.istio, new.environment.istio, explanations)
+    comparison = _Comparison(old.environment, new.environment, explanations)
     found = [comparison.case(before.get(key), after.get(key)) for key in sorted(before.keys() | after.keys())]
     cases = sorted((case for case in found if case), key=lambda case: list(Kind).index(case.kind))
     obstacles = list(_obstacles(old, new))
@@ -69,12 +69,12 @@ class _Comparison:
     """Compares cases.
 
     Args:
-        old: the version of Istio before.
-        new: the one after.
+        old: what ran before.
+        new: what ran after.
         explanations: what may explain a change.
     """
 
-    def __init__(self, old: str, new: str, explanations: Explanations) -> None:
+    def __init__(self, old: Environment, new: Environment, explanations: Explanations) -> None:
         self._old = old
         self._new = new
         self._explanations = explanations
@@ -121,7 +121,7 @@ class _Comparison:
     def _observations(self, old: CaseRecord, new: CaseRecord) -> Iterator[Change]:
         """What changed in a case that passed in both; what shows in several checks alike is told once."""
         found: dict[tuple[str, str, str], list[str]] = {}
-        expected = [_in_force(case, istio) for case, istio in ((old, self._old), (new, self._new))]
+        expected = [_in_force(case, there) for case, there in ((old, self._old), (new, self._new))]
         if expected[0] != expected[1]:
             found[TABLE, expected[0], expected[1]] = []
         for before, after in paired(old.witnesses, new.witnesses):
@@ -137,22 +137,28 @@ class _Comparison:
     def _explained(self, record: CaseRecord, change: Change, old: CaseRecord | None = None) -> Change:
         declared = _in_force(old or record, self._old) != _in_force(record, self._new)
         if change.observation == VERDICT:
-            inside = [not _declared_out(record, istio) for istio in (self._old, self._new)]
+            inside = [not _declared_out(record, there) for there in (self._old, self._new)]
             declared = inside[0] != inside[1] and not change.new.startswith(Verdict.FAILED)
-        about = Changed(record.id, change.observation, self._old, self._new, declared, record.statement, record.source)
+        istios = self._old.istio, self._new.istio
+        about = Changed(record.id, change.observation, *istios, declared, record.statement, record.source)
         explained = self._explanations.of(about)
         expired = "" if explained else self._explanations.expired(about)
         return change.model_copy(update={"explained": explained, "expired": expired})
 
 
-def _declared_out(case: CaseRecord, istio: str) -> bool:
-    """Whether a case says nothing of a version, by its own word."""
-    return not in_range(istio, case.since, case.until)
+def _version(case: CaseRecord, there: Environment) -> str:
+    """The version that the range and the table of a case are about: istiod's, or the proxy's if it is Envoy's doing."""
+    return (there.data_plane.istio if case.of_proxy else "") or there.istio
 
 
-def _in_force(case: CaseRecord, istio: str) -> str:
+def _declared_out(case: CaseRecord, there: Environment) -> bool:
+    """Whether a case says nothing of what runs there, by its own word."""
+    return not in_range(_version(case, there), case.since, case.until)
+
+
+def _in_force(case: CaseRecord, there: Environment) -> str:
     try:
-        return value(in_force(case.by_version, istio))
+        return value(in_force(case.by_version, _version(case, there)))
     except KeyError:
         return _ABSENT
 

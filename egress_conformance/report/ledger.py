@@ -28,7 +28,8 @@ class DataPlane(Model):
     """The proxy that was found running."""
 
     kind: Literal["istio-proxy", "envoy", "unknown"]
-    version: str
+    version: str = Field(description="Envoy's")
+    istio: str = Field(default="", description="the Istio it says it belongs to; empty: it does not say")
 
 
 class Environment(Model):
@@ -105,6 +106,7 @@ class CaseRecord(Model):
     by_version: dict[str, Any] = Field(
         default={}, description="what is expected, by the first version of Istio that does so"
     )
+    of_proxy: bool = Field(default=False, description="these are versions of the client's proxy, not of istiod")
     witnesses: list[Check]
     applied: list[str] = Field(description="the YAML the case applied, less what Secrets hold")
     evidence: dict[str, str] = Field(description="longer dumps by name, on failure")

@@ -13,6 +13,7 @@ FLUSHED = 10
 @case(
     "HDR-09",
     since="1.30",
+    of_proxy=True,
     requires=(Requirement.TRACER,),
     source="releasenotes 58871.yaml; Telemetry Tracing.disableContextPropagation; tracing.go configureTracing",
 )

@@ -86,6 +86,7 @@ def test_dns_round_robin(mesh: Mesh, client: Client, world: World) -> None:
     "RES-06a",
     source="ServiceEntry.Resolution DNS_ROUND_ROBIN: connections are retained; envoyproxy/envoy#45048 (Envoy 1.39)",
     by_version={"1.28": "retained", "1.31": "not retained"},
+    of_proxy=True,
 )
 def test_dns_round_robin_connections(
     mesh: Mesh, client: Client, world: World, recorder: Recorder, expected: object

@@ -59,6 +59,7 @@ class Served:
     requires=(Requirement.EGRESS_GATEWAY,),
     source="Envoy's API: UpstreamTlsContext.enforce_rsa_key_usage, on by default in the Envoy of Istio 1.30",
     by_version={"1.28": "accepted", "1.30": "refused"},
+    of_proxy=True,
 )
 def test_rsa_key_usage(mesh: Mesh, client: Client, world: World, egress_gateway: Gateway, expected: str) -> None:
     """With TLS 1.2 a server's RSA certificate that is not for digital signatures MUST be refused since Istio 1.30.

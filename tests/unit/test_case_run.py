@@ -379,6 +379,19 @@ def test_what_is_expected_depends_on_the_version_that_runs() -> None:
     assert run.expected == "empty"
 
 
+def test_old_proxies_under_a_new_istiod_count_where_it_is_envoy_that_behaves_differently() -> None:
+    worker = FakeWorker()
+    worker.data_plane = DataPlane(kind="envoy", version="1.37.0", istio="1.29.1")
+    table = {"1.28": "accepted", "1.30": "refused"}
+    assert CaseRun(case(by_version=table, of_proxy=True), worker).expected == "accepted"
+    assert CaseRun(case(by_version=table), worker).expected == "refused"
+    late = CaseRun(case(since="1.30", of_proxy=True), worker)
+    assert late.missing() == "promised since Istio 1.30; this proxy is of 1.29.1"
+    assert CaseRun(case(since="1.30"), worker).missing() == ""
+    # One that does not say which Istio it belongs to is taken for istiod's.
+    assert CaseRun(case(by_version=table, of_proxy=True), FakeWorker()).expected == "refused"
+
+
 def test_where_nothing_is_expected_of_a_version_that_is_the_suites_mistake() -> None:
     run = CaseRun(case(by_version={"1.32": "gone"}), FakeWorker())
 

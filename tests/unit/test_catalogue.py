@@ -104,6 +104,7 @@ def test_an_entry_is_told_as_json() -> None:
         "since": "",
         "until": "",
         "by_version": {},
+        "of_proxy": False,
         "controls": "before",
         "article": True,
         "source": "there",

@@ -195,6 +195,18 @@ def test_a_version_table_of_a_case_is_found_by_itself_and_explained_where_somebo
     assert diff(ledger("1.29.1", record(by_version=table)), new, where).exit_code == ExitCode.FAILED
 
 
+def test_a_version_of_the_proxy_is_the_proxys() -> None:
+    """In an upgrade old proxies work under a new istiod: what Envoy does by itself is the same, and no change."""
+    plane = {"data_plane": DataPlane(kind="envoy", version="1.37.0", istio="1.29.1")}
+    table = {"1.28": "accepted", "1.30": "refused"}
+    for of_proxy, told in ((True, []), (False, [("by_version", "accepted", "refused")])):
+        case = record(by_version=table, of_proxy=of_proxy)
+        assert changes(diff(ledger("1.29.1", case), ledger("1.31", case, environment=plane))) == told
+    reason = "promised since Istio 1.30; this proxy is of 1.29.1"
+    left_out = record(since="1.30", of_proxy=True, verdict=S, reason=reason)
+    assert changes(diff(ledger("1.29.1", left_out), ledger("1.31", left_out, environment=plane))) == []
+
+
 OBSTACLES = [
     ({"suite_version": "0.2.0"}, "suite 0.1.0 and suite 0.2.0"),
     (

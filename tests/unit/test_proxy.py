@@ -202,7 +202,12 @@ def test_a_mode_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_the_build_is_told_by_what_is_compiled_in(extensions: str, kind: str) -> None:
     found = proxy(server_info={"version": "6eb0d2d/1.39.3/Clean/RELEASE/BoringSSL"}, bootstrap=extensions).data_plane()
-    assert (found.kind, found.version) == (kind, "1.39.3")
+    assert (found.kind, found.version, found.istio) == (kind, "1.39.3", "")
+
+
+def test_a_proxy_says_which_istio_it_belongs_to() -> None:
+    said = {"version": "6eb0d2d/1.37.0/Clean/RELEASE/BoringSSL", "node": {"metadata": {"ISTIO_VERSION": "1.29.1"}}}
+    assert proxy(server_info=said, bootstrap="{}").data_plane().istio == "1.29.1"
 
 
 def test_stats_are_numbers_by_name() -> None:
