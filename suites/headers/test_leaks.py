@@ -128,6 +128,7 @@ def test_quiet_sidecar(mesh: Mesh, client: Client, world: World, patched_client:
 @case(
     "HDR-07c",
     by_version={"1.28": ("x-envoy-attempt-count",), "1.29": ()},
+    of_proxy=True,
     source="VirtualService Headers.HeaderOperations.remove; Envoy 1.37 release notes: router-set headers, a regression",
 )
 def test_removed_by_a_route(mesh: Mesh, client: Client, world: World, expected: object) -> None:
