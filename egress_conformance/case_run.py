@@ -168,7 +168,7 @@ class CaseRun:
     def _version(self) -> str:
         """The version that range and table of the case are about: istiod's or the proxy's."""
         worker = self.worker
-        return worker.data_plane.istio if self.case.of_proxy and worker.data_plane.istio else worker.info.istio_version
+        return worker.data_plane.version_for(worker.info.istio_version, of_proxy=self.case.of_proxy)
 
     def mesh(self, manifests: Path) -> Mesh:
         """The mesh, with manifests named from this folder."""

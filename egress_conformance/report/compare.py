@@ -147,8 +147,8 @@ class _Comparison:
 
 
 def _version(case: CaseRecord, there: Environment) -> str:
-    """The version that the range and the table of a case are about: istiod's, or the proxy's if it is Envoy's doing."""
-    return (there.data_plane.istio if case.of_proxy else "") or there.istio
+    """The version that range and table of a case are about: istiod's or the proxy's."""
+    return there.data_plane.version_for(there.istio, of_proxy=case.of_proxy)
 
 
 def _declared_out(case: CaseRecord, there: Environment) -> bool:

@@ -31,6 +31,15 @@ class DataPlane(Model):
     version: str = Field(description="Envoy's")
     istio: str = Field(default="", description="the Istio it says it belongs to; empty: it does not say")
 
+    def version_for(self, istiod: str, *, of_proxy: bool) -> str:
+        """The version that range and table of a case are about.
+
+        Args:
+            istiod: the version of the control plane.
+            of_proxy: it is Envoy that behaves differently: the proxy's counts, where it says one.
+        """
+        return (self.istio if of_proxy else "") or istiod
+
 
 class Environment(Model):
     """What the run ran on."""
