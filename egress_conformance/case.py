@@ -36,11 +36,12 @@ class Requirement(StrEnum):
     TRACER = "needs the tracing provider the suite's install configures; this mesh has none of that name"
     EGRESS_GATEWAY = (
         "needs an egress gateway, a ready pod with the label istio=egressgateway in istio-system, and leave to put "
-        "resources beside it (--allow-mesh-changes)"
+        "resources beside it (--allow-mesh-changes, no --namespaces)"
     )
     ISTIOCTL = "needs the istioctl of this Istio; only a cluster of the suite's own comes with it"
     CONTROL_PLANE = "needs to stop istiod for a while; only a cluster of the suite's own allows it"
-    ADMISSION = "needs the admission of this Istio alone; another revision's webhook votes here too"
+    ADMISSION = "needs the admission of this Istio alone; another revision's webhook votes here too, or none may look"
+    NAMESPACES = "needs a further namespace; with --namespaces none is made"
     LEADER = "needs this Istio alone; another revision's istiod may be the one that is elected to write statuses"
 
 

@@ -70,8 +70,8 @@ class CaseRun:
             Requirement.ISTIOCTL: lambda: worker.info.release is not None,
             Requirement.CONTROL_PLANE: lambda: worker.info.release is not None,
             Requirement.TRACER: worker.has_tracer,
-            # What the gateway needs lies in its own namespace, which may be somebody else's.
-            Requirement.EGRESS_GATEWAY: lambda: worker.info.may_change_mesh and worker.egress_gateway() is not None,
+            Requirement.EGRESS_GATEWAY: lambda: worker.may_use_gateway() and worker.egress_gateway() is not None,
+            Requirement.NAMESPACES: lambda: not worker.info.names.given,
         }
         if worker.info.prove and self.case.unprovable:
             return f"{NOT_PROVABLE}: {self.case.unprovable}"

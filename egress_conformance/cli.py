@@ -28,8 +28,20 @@ from egress_conformance.upgrade import command as upgrade_of
 from egress_conformance.upgrade.names import ROUTES
 
 ROOT = Path(__file__).resolve().parents[1]
-WORKERS = "4"
+WORKERS = 4
 """Clients mostly wait for propagation: four of them keep two cores busy."""
+
+PLACE = (
+    *("istio", "provider", "images", "cluster", "nodes", "no_install", "kubeconfig", "context", "revision"),
+    *("allow_mesh_changes", "namespaces", "client_image", "world_image", "image_pull_secret"),
+)
+"""Options of a run that say where it is: every command about a place takes all of them, as typed for a run."""
+
+FOR_UP = (*PLACE, "wait", "fresh")
+FOR_EXISTING = ("kubeconfig", "context", "revision", "allow_mesh_changes", "namespaces")
+FOR_STATUS = ("istio", "provider", "cluster", *FOR_EXISTING)
+FOR_DOCTOR = ("istio", "provider", "images", *FOR_EXISTING, "client_image", "world_image")
+"""Options that mean something to these commands, and so are in their help."""
 
 FOR_UPGRADE = (
     *("provider", "images", "cases", "deadline", "cluster", "no_install"),
@@ -41,14 +53,15 @@ Command = Callable[..., None]
 _FILE = click.Path(path_type=Path)
 
 
-def _with_options(command: Command, names: Sequence[str] = ()) -> Command:
-    """Give a command the options of `options.OPTIONS`, or some of them by name."""
-    for option in reversed([option for option in OPTIONS if option.name in names or not names]):
+def _with_options(command: Command, names: Sequence[str] = (), silent: Sequence[str] = ()) -> Command:
+    """Give a command the options of `options.OPTIONS`, or some of them by name, and others that its help leaves out."""
+    for option in reversed([option for option in OPTIONS if option.name in (*names, *silent) or not names]):
         settings: dict[str, Any] = {"help": option.help, "default": option.default, "metavar": option.metavar}
         if isinstance(option.default, bool):
             settings = {"help": option.help, "is_flag": True}
         elif option.choices:
             settings["type"] = click.Choice(option.choices)
+        settings["hidden"] = bool(names) and option.name not in names
         command = click.option(option.flag, **settings)(command)
     return command
 
@@ -148,17 +161,17 @@ def _pytest_command(options: Options, arguments: list[str]) -> list[str]:
     command += ["-p", "egress_conformance.plugin"]
     command += options.arguments()
     if not any(argument.startswith(("-n", "--numprocesses")) for argument in arguments):
-        command += ["-n", WORKERS]
+        command += ["-n", str(min(WORKERS, len(options.names.clients) or WORKERS))]
     named = any(Path(argument.partition("::")[0]).exists() for argument in arguments if not argument.startswith("-"))
     return command + arguments + ([] if named else [str(ROOT / "suites")])
 
 
 @cli.command()
-@_with_options
+@partial(_with_options, names=FOR_UP)
 def up(**values: Any) -> None:  # noqa: ANN401
     """Bring cluster, Istio and world up, and leave them up."""
     console = Console()
-    platform = Platform(Options.of(values), console.print)
+    platform = Platform(Options(**values), console.print)
     try:
         info = platform.up()
     finally:
@@ -167,26 +180,26 @@ def up(**values: Any) -> None:  # noqa: ANN401
 
 
 @cli.command()
-@_with_options
+@partial(_with_options, names=FOR_STATUS, silent=PLACE)
 def down(**values: Any) -> None:  # noqa: ANN401
-    """Remove what is ours: the kind clusters (of one version, with --istio), or our namespaces in an existing one."""
-    for line in ours.remove(Options.of(values)):
+    """Remove what is ours: the kind clusters (of one version, with --istio), or what there is in an existing one."""
+    for line in ours.remove(Options(**values)):
         click.echo(line)
 
 
 @cli.command()
-@_with_options
+@partial(_with_options, names=FOR_STATUS, silent=PLACE)
 def status(**values: Any) -> None:  # noqa: ANN401
     """List what is ours: clusters, namespaces, a run under way."""
-    for line in ours.listed(Options.of(values)):
+    for line in ours.listed(Options(**values)):
         click.echo(line)
 
 
 @cli.command()
-@_with_options
+@partial(_with_options, names=FOR_DOCTOR, silent=PLACE)
 def doctor(**values: Any) -> None:  # noqa: ANN401
     """Say what this machine, or an existing cluster, has and lacks for a run."""
-    options = Options.of(values)
+    options = Options(**values)
     findings = doctor_of.examine(
         provider=options.provider,
         images=options.images,
@@ -197,6 +210,7 @@ def doctor(**values: Any) -> None:  # noqa: ANN401
         allow_mesh_changes=options.allow_mesh_changes,
         client_image=options.client_image or "",
         world_image=options.world_image or "",
+        namespaces=options.names.given,
     )
     sys.exit(doctor_of.render(findings, Console()))
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from egress_conformance.errors import UserError
+from egress_conformance.namespaces import Names
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,11 @@ OPTIONS = (
         "existing: allow changes to mesh-wide settings; they are put back",
         default=False,
     ),
+    Option(
+        "--namespaces",
+        "existing: make none, use these: one for the world, and one for the client of each worker",
+        metavar="WORLD,CLIENT,...",
+    ),
     Option("--client-image", "existing: image of the client, with bash and curl", metavar="IMAGE"),
     Option("--world-image", "existing: image of the world's servers", metavar="IMAGE"),
     Option(
@@ -97,6 +103,7 @@ class Options:
     context: str | None = None
     revision: str | None = None
     allow_mesh_changes: bool = False
+    namespaces: str | None = None
     client_image: str | None = None
     world_image: str | None = None
     image_pull_secret: str | None = None
@@ -116,6 +123,17 @@ class Options:
             elif value and value != option.default:
                 words += [option.flag, str(value)]
         return words
+
+    @property
+    def names(self) -> Names:
+        """What the suite's namespaces are called.
+
+        Raises:
+            UserError: that is no list of them, or the cluster is one of the suite's own.
+        """
+        if self.namespaces and self.provider != "existing":
+            raise UserError("--namespaces is for an existing cluster", "--provider existing, or leave it out")
+        return Names.parse(self.namespaces)
 
     @property
     def revision_name(self) -> str:

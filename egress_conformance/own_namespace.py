@@ -2,7 +2,7 @@
 
 import base64
 
-from egress_conformance.cluster.kube import Doc, Kube
+from egress_conformance.cluster.kube import FIELD_MANAGER, MANAGED_LABEL, Doc, Kube
 from egress_conformance.cluster.lease import OWN_NAMESPACE
 from egress_conformance.errors import UserError
 from egress_conformance.mesh.manifests import ROOT, fill
@@ -10,7 +10,8 @@ from egress_conformance.waiting import wait_for
 from egress_conformance.world.certs import make_ca
 from egress_conformance.world.pods import SECONDS
 
-MANAGED = "app.kubernetes.io/managed-by=istio-egress-conformance"
+MANAGED = f"{MANAGED_LABEL}={FIELD_MANAGER}"
+"""Selects what is the suite's."""
 
 
 def the_suites(kube: Kube, name: str) -> Doc | None:
@@ -20,8 +21,7 @@ def the_suites(kube: Kube, name: str) -> Doc | None:
         UserError: the one of that name is somebody else's.
     """
     namespace = kube.get("v1", "Namespace", name)
-    key, _, value = MANAGED.partition("=")
-    if namespace is not None and namespace["metadata"].get("labels", {}).get(key) != value:
+    if namespace is not None and namespace["metadata"].get("labels", {}).get(MANAGED_LABEL) != FIELD_MANAGER:
         raise UserError(
             f"the cluster has a namespace {name} that is not the suite's", "rename it, or use another cluster"
         )

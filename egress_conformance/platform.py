@@ -9,7 +9,7 @@ from pathlib import Path
 from egress_conformance.cluster.board import MODE_BOARD, TURNS_BOARD, Board
 from egress_conformance.cluster.existing import ExistingProvider
 from egress_conformance.cluster.kind import KindProvider
-from egress_conformance.cluster.kube import Doc, Kube, Refused, describe
+from egress_conformance.cluster.kube import Kube, Refused, describe
 from egress_conformance.cluster.lease import OWN_NAMESPACE, RunLease
 from egress_conformance.cluster.party import PartyLease
 from egress_conformance.cluster.provider import Cluster, IstioRelease, Provider
@@ -18,8 +18,9 @@ from egress_conformance.mesh import install
 from egress_conformance.mesh.config import MeshConfig
 from egress_conformance.mesh.manifests import ROOT, check
 from egress_conformance.mesh.mesh import OWNER_LABEL
+from egress_conformance.namespaces import Names, Namespaces, namespaces
 from egress_conformance.options import Options
-from egress_conformance.own_namespace import MANAGED, have_ca, have_namespace
+from egress_conformance.own_namespace import have_ca
 from egress_conformance.shard import Shard
 from egress_conformance.waiting import wait_for
 from egress_conformance.world.image_pull import image_pull
@@ -73,6 +74,7 @@ class PlatformInfo:
     release: dict[str, str | bool] | None
     images: dict[str, str]
     image_pull_secret: str = ""
+    namespaces: tuple[str, ...] = ()  # that were given; see `Names`
     member: str = ""  # of the shards that share the cluster; "" where it is this run's alone
 
     def dump(self) -> str:
@@ -83,6 +85,16 @@ class PlatformInfo:
     def load(cls, text: str) -> "PlatformInfo":
         """From JSON."""
         return cls(**json.loads(text))
+
+    @property
+    def names(self) -> Names:
+        """What the namespaces are called."""
+        return Names(tuple(self.namespaces))
+
+    @property
+    def client_namespaces(self) -> tuple[str, ...]:
+        """What the names of namespaces with clients of this run begin with."""
+        return self.names.clients or (f"egress-{self.run}-",)
 
     def kube(self) -> Kube:
         """A connection to the cluster."""
@@ -119,6 +131,7 @@ def make_provider(options: Options) -> Provider:
             allow_mesh_changes=options.allow_mesh_changes,
             client_image=options.client_image or "",
             world_image=options.world_image or "",
+            namespaces=options.names.given,
         )
     return KindProvider(
         istio=options.istio,
@@ -147,6 +160,7 @@ class Platform:
         self._say = say
         self._options = options
         self.run = f"r{secrets.token_hex(3)}"  # a letter first: YAML must not take it for a number
+        self._names = options.names
         self._member = _member(options)
         self._cluster: Cluster | None = None
         self._kube: Kube | None = None
@@ -174,6 +188,13 @@ class Platform:
             self._kube = Kube(self.cluster.kubeconfig, self.cluster.context)
         return self._kube
 
+    @property
+    def _namespaces(self) -> Namespaces:
+        return namespaces(self.kube, self._names)
+
+    def _config(self) -> MeshConfig:
+        return MeshConfig(self.kube, self.cluster.revision, self._names.own)
+
     def up(self) -> PlatformInfo:
         """Bring everything up, or find it up; take the cluster for this run and mend what a crashed run left.
 
@@ -184,7 +205,7 @@ class Platform:
         check(ROOT)
         cluster = self._cluster = self.provider.up()
         kube = self.kube
-        have_namespace(kube)
+        self._namespaces.have_own()
         lease = self._make_lease(kube)
         crashed = self._take(lease)
         # Only now: a run that was refused must put nothing back, it would pull the mesh from under the other one.
@@ -196,7 +217,7 @@ class Platform:
             self._say(f"joining run {self.run}")
         else:
             self._bring_up(kube, cluster)
-        wait_for_pods(kube, OWN_NAMESPACE, "app=world")
+        wait_for_pods(kube, self._names.own, "app=world")
         if not lease.joined:
             lease.opened(self.mesh_config_digest)
         self._escaped_before = self.provider.escaped_packets()
@@ -217,19 +238,20 @@ class Platform:
             images=cluster.images,
             member=self._member,
             image_pull_secret=self._options.image_pull_secret or "",
+            namespaces=self._names.given,
         )
 
     def _make_lease(self, kube: Kube) -> RunLease:
         if not self._member:
-            return RunLease(kube, OWN_NAMESPACE, self.run)
-        return PartyLease(kube, OWN_NAMESPACE, self.run, str(self._options.join), self._member)
+            return RunLease(kube, self._names.own, self.run)
+        return PartyLease(kube, self._names.own, self.run, str(self._options.join), self._member)
 
     def _bring_up(self, kube: Kube, cluster: Cluster) -> None:
         """Mend what a crashed run left, and have world and Istio as they should be. The lease is ours."""
-        config = MeshConfig(kube, cluster.revision)
-        have_ca(kube)
+        config = self._config()
+        have_ca(kube, self._names.own)
         self._mend(kube, config)
-        make_world(kube, OWN_NAMESPACE, cluster.world_image, image_pull(kube, self._options.image_pull_secret or ""))
+        make_world(kube, self._names.own, cluster.world_image, image_pull(kube, self._options.image_pull_secret or ""))
         if cluster.release is not None:
             self._install(kube, cluster.release)
         self.mesh_config_digest = config.digest()
@@ -267,7 +289,7 @@ class Platform:
             except Refused as refused:
                 # In a cluster that is somebody else's the other run takes the namespace with it as it ends.
                 last = str(refused)
-                have_namespace(self.kube)
+                self._namespaces.have_own()
             return None
 
         hint = "egress-conformance status"
@@ -280,26 +302,20 @@ class Platform:
                 Board(kube, OWN_NAMESPACE, board, self.run).remove()
         if config.restore():
             self._say("mesh config restored to what it was before that run")
-        left = [
-            item["metadata"]["name"]
-            for item in kube.find("v1", "Namespace", labels=f"{MANAGED},{OWNER_LABEL}")
-            # One that is on its way out was removed by its own run; that takes a moment.
-            if item["status"].get("phase") != "Terminating"
-        ]
+        left = self._namespaces.left()
         if left:
             self._say(f"removing what an earlier run left: namespaces {', '.join(left)}")
-        for name in left:
-            kube.delete(_namespace(name))
+        self._namespaces.remove(left)
         self._sweep(kube, OWNER_LABEL)
         self._remove_second_revision(kube)
 
     def _sweep(self, kube: Kube, labels: str) -> None:
         """Remove what cases put elsewhere than into namespaces of their own, e.g. beside the egress gateway.
 
-        In a cluster that is somebody else's and whose mesh may not be changed there is none.
+        In a cluster that is somebody else's there is none, if its mesh may not be changed or namespaces were given.
         """
         ours = self.cluster.release is not None
-        if not self.cluster.may_change_mesh or (ours and install.installed(kube) is None):
+        if self._names.given or not self.cluster.may_change_mesh or (ours and install.installed(kube) is None):
             return
         for api_version, kind in SWEPT + SWEPT_TOO if ours else SWEPT:
             for doc in kube.find(api_version, kind, labels=labels):
@@ -341,34 +357,25 @@ class Platform:
     def _put_back(self, kube: Kube, lease: RunLease) -> None:
         try:
             if self._member:
-                self._remove_namespaces(kube, f"egress-{self.run}-{self._member}-")
+                self._namespaces.remove(self._namespaces.of_run(self.run, f"egress-{self.run}-{self._member}-"))
             self.others_are_at_work = not lease.leave()
             if self.others_are_at_work:
                 return
-            MeshConfig(kube, self.cluster.revision).restore()
-            self._remove_namespaces(kube, "")
+            self._config().restore()
+            self._namespaces.remove(self._namespaces.of_run(self.run, ""))
             self._sweep(kube, f"{OWNER_LABEL}={self.run}")
             self._remove_second_revision(kube)
             if self.cluster.release is None:
                 # The cluster is somebody else's: nothing of ours stays. Before the lease is given back, or the next
                 # run would lose the namespace it has just begun to use.
-                kube.delete(_namespace(OWN_NAMESPACE))
+                self._namespaces.remove_own()
         finally:
             lease.release()
             self._lease = None
 
-    def _remove_namespaces(self, kube: Kube, prefix: str) -> None:
-        for item in kube.find("v1", "Namespace", labels=f"{MANAGED},{OWNER_LABEL}={self.run}"):
-            if item["metadata"]["name"].startswith(prefix):
-                kube.delete(_namespace(item["metadata"]["name"]))
-
 
 def _plain(release: IstioRelease | None) -> dict[str, str | bool] | None:
     return None if release is None else {**asdict(release), "istioctl": str(release.istioctl)}
-
-
-def _namespace(name: str) -> Doc:
-    return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
 
 
 def _member(options: Options) -> str:
@@ -379,6 +386,8 @@ def _member(options: Options) -> str:
     """
     if not options.join:
         return ""
+    if options.namespaces:
+        raise UserError("--join cannot be had with --namespaces", "let the shards make theirs, or run without --join")
     if not options.shard:
         raise UserError("--join is for shards", "say which one: --shard 1/3")
     # Nothing that a pod with the same index left behind, if there was one, is taken for this one's.

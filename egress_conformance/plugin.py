@@ -74,10 +74,25 @@ def pytest_configure(config: pytest.Config) -> None:
     options = Options.of(vars(config.option))
     try:
         _shard(config)
+        _see_that_namespaces_suffice(options, _workers(config))
     except UserError as error:
         pytest.exit(str(error), returncode=ExitCode.USER_ERROR)
     scratch = Path(tempfile.mkdtemp(prefix="egress-conformance-"))
     config.stash[_REPORT] = RunReport(options, scratch, config.rootpath, Terminal())
+
+
+def _workers(config: pytest.Config) -> int:
+    """How many processes run cases."""
+    return int(getattr(config.option, "numprocesses", None) or 1)
+
+
+def _see_that_namespaces_suffice(options: Options, workers: int) -> None:
+    clients = options.names.clients
+    if clients and workers > len(clients):
+        raise UserError(
+            f"{workers} workers need as many namespaces for clients; --namespaces has {len(clients)}",
+            f"name more, or use -n {len(clients)}",
+        )
 
 
 def _interrupt(*_: object) -> None:

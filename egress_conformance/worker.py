@@ -5,10 +5,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from egress_conformance.case import Case, Mode
+from egress_conformance.case import Case, Mode, Requirement
 from egress_conformance.cluster.board import MODE_BOARD, TURNS_BOARD, Board
-from egress_conformance.cluster.kube import Doc, Kube, Refused
-from egress_conformance.cluster.lease import OWN_NAMESPACE
+from egress_conformance.cluster.kube import Doc, Kube, NoRight, Refused
 from egress_conformance.errors import PlatformTrouble, Timeout
 from egress_conformance.mesh import install
 from egress_conformance.mesh.analyze import Finding, analyze
@@ -63,17 +62,18 @@ class Worker:
     def __init__(self, info: PlatformInfo, name: str, scratch: Path) -> None:
         self.info = info
         self.kube: Kube = info.kube()
-        self.config = MeshConfig(self.kube, info.revision)
-        me = self._namespace = "-".join(["egress", info.run, *([info.member] if info.member else []), name])
+        own = info.names.own
+        self.config = MeshConfig(self.kube, info.revision, own)
+        me = self._namespace = info.names.of_worker(info.run, info.member, name)
         self._lease: ModeLease | SharedModeLease
         if info.member:
-            self._lease = SharedModeLease(self.config, Board(self.kube, OWN_NAMESPACE, MODE_BOARD, me), me)
-            self._turns: Turns = SharedTurns(Board(self.kube, OWN_NAMESPACE, TURNS_BOARD, me), me)
+            self._lease = SharedModeLease(self.config, Board(self.kube, own, MODE_BOARD, me), me)
+            self._turns: Turns = SharedTurns(Board(self.kube, own, TURNS_BOARD, me), me)
         else:
             self._lease = ModeLease(self.config, scratch / "mode.lock")
             self._turns = Turns(scratch, name)
         self._pull = image_pull(self.kube, info.image_pull_secret)
-        self._outside = Outside(self.kube, OWN_NAMESPACE, info.world_image, self._pull)
+        self._outside = Outside(self.kube, own, info.world_image, self._pull)
         self._pods = self._client_pods(info.revision or "default")
         self.istiod = Istiod(self.kube, info.revision)
         self._obeyed: tuple[str, Mode, str] | None = None
@@ -91,7 +91,7 @@ class Worker:
             "dns": self._outside.dns_address(),
             **self._pull,
         }
-        return ClientPods(self.kube, values, self._turns)
+        return ClientPods(self.kube, values, self._turns, given=bool(self.info.names.given))
 
     def _proxy(self) -> Proxy:
         return self.client(self.world("none"), Recorder()).proxy
@@ -158,7 +158,7 @@ class Worker:
         Args:
             label: what the case's host names start with.
         """
-        return World(self.kube, OWN_NAMESPACE, self._outside.servers, label.lower())
+        return World(self.kube, self.info.names.own, self._outside.servers, label.lower())
 
     def client(self, world: World, recorder: Recorder, *, patch: Path | None = None, elsewhere: bool = False) -> Client:
         """A client for one case: the worker's own, or a further one that is made when it is first asked for.
@@ -172,6 +172,8 @@ class Worker:
         """
         namespace = self._namespace
         if elsewhere:
+            if self.info.names.given:
+                raise ValueError(f"a client elsewhere needs a namespace: declare {Requirement.NAMESPACES!r}")
             namespace = f"{self._namespace}-{patch.stem}" if patch else self.other_namespace
         return _client(self.kube, self._pods.ready(namespace, patch), world, recorder)
 
@@ -193,6 +195,7 @@ class Worker:
             recorder,
             self._scene,
             self._turns,
+            may_make_namespaces=not self.info.names.given,
         )
 
     def leave_scene(self, *, unless: str) -> None:
@@ -259,7 +262,7 @@ class Worker:
             seconds: how far back.
         """
         mine = {f"{pod.name}.{pod.namespace}" for pod in self._pods.in_use()}
-        return by_others(self.istiod.rejected(seconds), f"egress-{self.info.run}-", mine)
+        return by_others(self.istiod.rejected(seconds), self.info.client_namespaces, mine)
 
     def pushes(self, seconds: float) -> str:
         """What istiod logged of changes it took in, and of what it sent to this worker's proxies.
@@ -274,6 +277,10 @@ class Worker:
         providers = self.config.parsed().get("extensionProviders", [])
         return any(provider.get("name") == TRACER for provider in providers)
 
+    def may_use_gateway(self) -> bool:
+        """Whether what a gateway needs may be put beside it: in its own namespace, which may be somebody else's."""
+        return self.info.may_change_mesh and not self.info.names.given
+
     def egress_gateway(self) -> Gateway | None:
         """The mesh's egress gateway; None where there is none that is ready."""
         pods = self.kube.find("v1", "Pod", ISTIO_NAMESPACE, "istio=egressgateway")
@@ -281,8 +288,14 @@ class Worker:
         return Gateway(self.kube, ISTIO_NAMESPACE, ready[0]["metadata"]["name"]) if len(ready) == 1 else None
 
     def votes_alone(self) -> bool:
-        """Whether no other revision's webhook validates Istio's resources: admission is cluster-wide."""
-        webhooks = self.kube.find("admissionregistration.k8s.io/v1", "ValidatingWebhookConfiguration")
+        """Whether no other revision's webhook validates Istio's resources: admission is cluster-wide.
+
+        False as well where nobody lets this user look.
+        """
+        try:
+            webhooks = self.kube.find("admissionregistration.k8s.io/v1", "ValidatingWebhookConfiguration")
+        except NoRight:
+            return False
         ours = [hook for hook in webhooks if hook["metadata"]["name"].startswith("istio")]
         return len({hook["metadata"].get("labels", {}).get("istio.io/rev") for hook in ours}) <= 1
 

@@ -92,6 +92,11 @@ class Store:
         return final
 
 
+def upgrade_lock(cluster: str) -> FileLock:
+    """What an upgrade holds as long as it is under way on a kind cluster; its folder may have to be made."""
+    return FileLock(cache_dir() / "clusters" / f"{cluster}.lock")
+
+
 @contextmanager
 def held(path: Path, waiting: Callable[[], None] = lambda: None) -> Iterator[None]:
     """Hold a lock between processes, and say so once if another has it first."""

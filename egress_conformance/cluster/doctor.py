@@ -66,6 +66,7 @@ def examine(
     allow_mesh_changes: bool = False,
     client_image: str = "",
     world_image: str = "",
+    namespaces: tuple[str, ...] = (),
     images: str = "auto",
     runner: Runner = run,
     root: Path = Path("/"),
@@ -75,19 +76,22 @@ def examine(
     Args:
         provider: where Kubernetes would come from.
         istio: the version of Istio, the newest by default.
-        kubeconfig: as the provider "existing" has it; so are the next five.
+        kubeconfig: as the provider "existing" has it; so are the next six.
         context: see `ExistingProvider`.
         revision: see `ExistingProvider`.
         allow_mesh_changes: see `ExistingProvider`.
         client_image: see `ExistingProvider`.
         world_image: see `ExistingProvider`.
+        namespaces: see `ExistingProvider`.
         images: as the provider "kind" has it.
         runner: runs programs.
         root: where /proc and /sys are.
     """
     python = Finding(State.OK, "Python", platform.python_version())
     if provider == "existing":
-        cluster = ExistingProvider(kubeconfig, context, revision, allow_mesh_changes, client_image, world_image)
+        cluster = ExistingProvider(
+            kubeconfig, context, revision, allow_mesh_changes, client_image, world_image, namespaces=namespaces
+        )
         return [python, *_cluster(cluster)]
     pulls = images == "pull" or (images == "auto" and pull.registry_answers())
     engine = engine_that_answers(runner)

@@ -2,9 +2,13 @@
 
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from http import HTTPStatus
 from pathlib import Path
 
+from kubernetes.client.exceptions import ApiException
+
+from egress_conformance.cluster.kube import FIELD_MANAGER, MANAGED_LABEL, Doc
 from egress_conformance.cluster.kubeconfig import Api, choose_context, connect, kubeconfig_path
 from egress_conformance.cluster.provider import Cluster
 from egress_conformance.errors import UserError
@@ -31,9 +35,10 @@ class Right:
 
 
 _OBJECT = "create delete get list patch"
+_WEBHOOKS = "validatingwebhookconfigurations"
 _CASES = "the cases apply and delete them"
 
-# A right without a namespace is needed in all of them, as the suite makes namespaces of its own.
+# A right without a namespace is needed in all of them, as the suite makes its own, or in those it is given.
 RIGHTS = (
     Right("namespaces", _OBJECT, "one for the world, one for each client"),
     Right("pods", _OBJECT, "clients, and the servers of the world"),
@@ -55,10 +60,21 @@ RIGHTS = (
     Right("telemetries", _OBJECT, "access logging for the client", group="telemetry.istio.io"),
     Right("roles", _OBJECT, "a sidecar's leave to list the secrets of its namespace", group=RBAC_GROUP),
     Right("rolebindings", _OBJECT, "the same", group=RBAC_GROUP),
+    Right(
+        _WEBHOOKS, "list", "whether another revision votes on what is admitted", group="admissionregistration.k8s.io"
+    ),
     Right("deployments", "get list", "finding istiod", group="apps", namespace=ISTIO_NAMESPACE),
     Right("configmaps", "get", "reading the mesh config", namespace=ISTIO_NAMESPACE),
     Right("configmaps", "patch", "changing the mesh config", namespace=ISTIO_NAMESPACE, mesh_wide=True),
 )
+
+WITH_GIVEN_NAMESPACES = (
+    Right("pods", "get list", "finding istiod's pods", namespace=ISTIO_NAMESPACE),
+    Right("pods/log", "get", "whose configuration was rejected", namespace=ISTIO_NAMESPACE),
+    Right("pods/proxy", "get", "istiod's metrics", namespace=ISTIO_NAMESPACE),
+    Right("services", "list", "the cluster's DNS", namespace="kube-system"),
+)
+"""What a right in all namespaces comprises, and must be had beside those in the given ones."""
 
 Told = Callable[[str, str], None]
 """Is told what was looked at, and what was found there."""
@@ -76,6 +92,7 @@ class ExistingProvider:
         client_image: image of the client pods, from where the cluster can pull it; "" is refused.
         world_image: image of the world's pods, likewise.
         further_rights: what is needed beyond what a run needs.
+        namespaces: the world's, and one for the client of each worker; () if the suite is to make them.
     """
 
     kubeconfig: Path | None
@@ -86,6 +103,7 @@ class ExistingProvider:
     world_image: str
     name: str = "existing"
     further_rights: tuple[Right, ...] = ()
+    namespaces: tuple[str, ...] = ()
 
     def up(self) -> Cluster:
         """Find the cluster, and in it an Istio that the suite can run against.
@@ -109,13 +127,15 @@ class ExistingProvider:
         told("kubeconfig", f"{path}, context {context}")
         with connect(path, context) as api:
             told("API server", f"{api.address}, Kubernetes {api.ask('/version')['gitVersion']}")
-            rights = [
-                right for right in (*RIGHTS, *self.further_rights) if self.allow_mesh_changes or not right.mesh_wide
-            ]
-            _require(api, rights)
+            _require(api, self.rights())
             told("rights", "all that the suite needs")
             istiod, digest = _istiod_image(api, self.revision or "default")
             told("Istio", f"revision {self.revision or 'default'}, {istiod}")
+            for name in self.namespaces:
+                wanted = "" if name == self.namespaces[0] else self.revision or "default"
+                _see_that_it_is_given(name, _namespace(api, name), wanted)
+            if self.namespaces:
+                told("namespaces", f"{self.namespaces[0]} for the world, {', '.join(self.namespaces[1:])} for clients")
         ours = {"--client-image": self.client_image, "--world-image": self.world_image}
         if missing := [flag for flag, image in ours.items() if not image]:
             raise UserError(
@@ -133,6 +153,57 @@ class ExistingProvider:
             release=None,
             revision="" if self.revision == "default" else self.revision or "",
             may_change_mesh=self.allow_mesh_changes,
+        )
+
+    def rights(self) -> list[Right]:
+        """What is asked for, in the namespaces where it is needed."""
+        wanted = [right for right in (*RIGHTS, *self.further_rights) if self.allow_mesh_changes or not right.mesh_wide]
+        if not self.namespaces:
+            return wanted
+        here = [right for right in wanted if not right.namespace and right.resource not in {"namespaces", _WEBHOOKS}]
+        here.append(Right("namespaces", "get", "whether it is as it must be"))
+        return [
+            *(replace(right, namespace=name) for name in self.namespaces for right in here),
+            *(right for right in wanted if right.namespace),
+            *WITH_GIVEN_NAMESPACES,
+        ]
+
+
+def _namespace(api: Api, name: str) -> Doc:
+    try:
+        found: Doc = api.ask(f"/api/v1/namespaces/{name}")
+    except ApiException as error:
+        if error.status != HTTPStatus.NOT_FOUND:
+            raise
+        raise UserError(f"there is no namespace {name}", "make it, or name another with --namespaces") from None
+    return found
+
+
+def _see_that_it_is_given(name: str, namespace: Doc, revision: str) -> None:
+    """See that a namespace is somebody else's and gets the sidecars it needs.
+
+    Args:
+        name: its name.
+        namespace: as the cluster has it.
+        revision: of Istio, whose sidecars it gets; "" if it must get none.
+
+    Raises:
+        UserError: it is the suite's own, on its way out, or gets other sidecars.
+    """
+    labels = namespace["metadata"].get("labels", {})
+    if labels.get(MANAGED_LABEL) == FIELD_MANAGER:
+        raise UserError(
+            f"namespace {name} has the label of those that the suite makes, and removes",
+            f"kubectl label namespace {name} {MANAGED_LABEL}-",
+        )
+    if namespace["status"]["phase"] != "Active":
+        raise UserError(f"namespace {name} is {namespace['status']['phase']}", "name another with --namespaces")
+    injected = labels.get("istio.io/rev") or ("default" if labels.get("istio-injection") == "enabled" else "")
+    if injected != revision:
+        wanted = f"istio.io/rev={revision}" if revision else "istio.io/rev- istio-injection=disabled"
+        raise UserError(
+            f"namespace {name} gets {f'sidecars of revision {injected}' if injected else 'no sidecars'}",
+            f"kubectl label --overwrite namespace {name} {wanted}",
         )
 
 

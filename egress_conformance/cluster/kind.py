@@ -95,6 +95,7 @@ class KindProvider:
 
     def up(self) -> Cluster:
         """Bring the cluster up, or find it up."""
+        versions().row(self.istio)  # before anything is made for one that there is none of
         self.home.mkdir(parents=True, exist_ok=True)
         with held(self.home / "lock", lambda: self._say("waiting for another process that makes this cluster")):
             engine = self._engine = ensure_engine(self.console, install=self.install)
@@ -105,7 +106,7 @@ class KindProvider:
             base = source.base(self.istio)
             reason = self._why_make(engine, base)
             if reason:
-                self._refuse_taken()
+                self.refuse_taken()
             images = source.image_set(self.istio, node=reason is not None)
             if reason:
                 self._say(f"making cluster {self.cluster_name}: {reason}")
@@ -156,8 +157,8 @@ class KindProvider:
             raise PlatformTrouble("cluster gone", f"{self.cluster_name} has no node any more")
         return sum(node.escaped_packets() for node in nodes)
 
-    def _refuse_taken(self) -> None:
-        """See that no run is using the cluster that is about to be made anew.
+    def refuse_taken(self) -> None:
+        """See that no run is using the cluster that is about to be removed, or made anew.
 
         Raises:
             UserError: one is.

@@ -1,9 +1,11 @@
 """The Kubernetes API, as little of it as the suite needs, with typed results and errors of the project's own."""
 
 import json
+import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any, cast
 
@@ -21,9 +23,16 @@ Doc = dict[str, Any]
 FIELD_MANAGER = "istio-egress-conformance"
 """Field manager of every server-side apply, so that `kubectl get --show-managed-fields` tells who did it."""
 
+MANAGED_LABEL = "app.kubernetes.io/managed-by"
+"""Label of all that is the suite's, with FIELD_MANAGER as its value."""
+
 
 REQUEST_SECONDS = 30
 """How long the API server may take for an answer; a webhook alone may take 10."""
+
+
+class NoRight(PlatformTrouble):
+    """Kubernetes does not let this user do something."""
 
 
 class Refused(Exception):  # noqa: N818  (what the API server says, not an error of ours)
@@ -40,6 +49,12 @@ class Refused(Exception):  # noqa: N818  (what the API server says, not an error
         self.message = message
 
 
+_NO_RIGHT = re.compile(r"\bcannot \w+ resource ")
+"""How an RBAC authorizer says so; a webhook or a policy that denies a request has words of its own.
+
+https://kubernetes.io/docs/reference/access-authn-authz/authorization/
+"""
+
 _BEHIND = {"failed calling webhook": "admission webhook away", "error trying to reach service": "pod does not answer"}
 """Whom the API server could not reach, by its words for it; it is there itself."""
 
@@ -52,6 +67,17 @@ def _message(error: ApiException | DynamicApiError) -> str:
         return str(body or error.reason)
 
 
+def _see_that_it_may(what: str, error: ApiException | DynamicApiError) -> None:
+    """See that a refusal is a word about what was asked for, not about who asked.
+
+    Raises:
+        NoRight: Kubernetes does not let this user do it, which says nothing about Istio.
+    """
+    message = _message(error)
+    if error.status == HTTPStatus.FORBIDDEN and _NO_RIGHT.search(message):
+        raise NoRight("missing right", f"{what}: {message}") from None
+
+
 @contextmanager
 def _api_errors(what: str) -> Iterator[None]:
     """Turn the client's errors into Refused (an answer) or PlatformTrouble (no answer)."""
@@ -59,6 +85,7 @@ def _api_errors(what: str) -> Iterator[None]:
         yield
     except (ApiException, DynamicApiError) as error:
         if error.status and error.status < 500 and error.status != 429:
+            _see_that_it_may(what, error)
             raise Refused(error.status, _message(error)) from None
         message = _message(error)
         reason = next((reason for words, reason in _BEHIND.items() if words in message), "API server away")

@@ -22,13 +22,15 @@ class MeshConfig:
     Args:
         kube: the cluster.
         revision: revision of Istio, "" for the default one.
+        own: the suite's namespace, where the original is kept.
 
     Attributes:
         version: resourceVersion of the ConfigMap when it was last read; it changes with each write.
     """
 
-    def __init__(self, kube: Kube, revision: str = "") -> None:
+    def __init__(self, kube: Kube, revision: str = "", own: str = OWN_NAMESPACE) -> None:
         self._kube = kube
+        self._own = own
         self.revision = revision
         self.name = f"istio-{revision}" if revision else "istio"
         self.version = ""
@@ -84,9 +86,9 @@ class MeshConfig:
 
     def save(self) -> None:
         """Keep the original in the suite's own namespace, unless it is kept already."""
-        if self._kube.get("v1", "ConfigMap", _SAVED, OWN_NAMESPACE) is not None:
+        if self._kube.get("v1", "ConfigMap", _SAVED, self._own) is not None:
             return
-        saved = self._config_map(_SAVED, OWN_NAMESPACE)
+        saved = self._config_map(_SAVED, self._own)
         saved["data"] = {"name": self.name, "mesh": self.text()}
         self._kube.apply(saved)
 
@@ -99,7 +101,7 @@ class MeshConfig:
         Raises:
             PlatformTrouble: it could not be put back; the saved one is kept.
         """
-        saved = self._kube.get("v1", "ConfigMap", _SAVED, OWN_NAMESPACE)
+        saved = self._kube.get("v1", "ConfigMap", _SAVED, self._own)
         if saved is None:
             return False
         owner = MeshConfig(self._kube)
@@ -110,5 +112,5 @@ class MeshConfig:
                 owner.write(saved["data"]["mesh"])
             except Refused as refused:
                 raise PlatformTrouble("mesh config not restored", refused.message) from None
-        self._kube.delete(self._config_map(_SAVED, OWN_NAMESPACE))
+        self._kube.delete(self._config_map(_SAVED, self._own))
         return changed

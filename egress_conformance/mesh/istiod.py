@@ -87,7 +87,7 @@ def value(metrics: str, name: str) -> int:
     return sum(int(float(line.rpartition(" ")[2])) for line in lines)
 
 
-def by_others(lines: list[str], run: str, mine: set[str]) -> tuple[list[str], list[str]]:
+def by_others(lines: list[str], clients: tuple[str, ...], mine: set[str]) -> tuple[list[str], list[str]]:
     """Part lines about rejected configuration: those of clients that the case has nothing to do with, and the others.
 
     Another worker may run a case that provokes it; a client of this worker that is not in use may have been made for
@@ -95,8 +95,9 @@ def by_others(lines: list[str], run: str, mine: set[str]) -> tuple[list[str], li
 
     Args:
         lines: each names the proxy as `pod.namespace-number`.
-        run: what the namespaces of all workers begin with.
+        clients: what the namespaces of all workers' clients begin with.
         mine: `pod.namespace` of the clients the case uses.
     """
-    others = [line for line in lines if f".{run}" in line and not any(f" {client}-" in line for client in mine)]
+    ours = [line for line in lines if any(f".{client}" in line for client in clients)]
+    others = [line for line in ours if not any(f" {client}-" in line for client in mine)]
     return others, [line for line in lines if line not in others]

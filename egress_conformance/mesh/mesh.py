@@ -6,8 +6,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from egress_conformance.case import Case, Mode
-from egress_conformance.cluster.kube import Doc, Kube, Refused, describe
+from egress_conformance.case import Case, Mode, Requirement
+from egress_conformance.cluster.kube import FIELD_MANAGER, MANAGED_LABEL, Doc, Kube, Refused, describe
 from egress_conformance.errors import PlatformTrouble
 from egress_conformance.mesh.bulk import all_applied, make_namespace, wait_for_next_second
 from egress_conformance.mesh.config import MeshConfig
@@ -38,6 +38,7 @@ class Mesh:
         recorder: keeps what was applied.
         scene: what rows of a table share.
         turns: when it may change the mesh.
+        may_make_namespaces: whether namespaces are made at all; else the case requires `Requirement.NAMESPACES`.
     """
 
     kube: Kube
@@ -50,6 +51,7 @@ class Mesh:
     recorder: Recorder
     scene: Scene = field(default_factory=Scene)
     turns: Turns = field(default_factory=Turns)
+    may_make_namespaces: bool = True
 
     @contextmanager
     def apply(self, manifest: str, **values: str) -> Iterator[list[Doc]]:
@@ -120,7 +122,7 @@ class Mesh:
         docs = fill(self.manifests / manifest, {"namespace": self.namespace, **values})
         for doc in docs:
             doc["metadata"].setdefault("namespace", self.namespace)
-            doc["metadata"].setdefault("labels", {})[OWNER_LABEL] = self.run
+            doc["metadata"].setdefault("labels", {}).update({MANAGED_LABEL: FIELD_MANAGER, OWNER_LABEL: self.run})
         return docs
 
     @contextmanager
@@ -332,6 +334,8 @@ class Mesh:
         Args:
             suffix: what tells it from the worker's others.
         """
+        if not self.may_make_namespaces:
+            raise ValueError(f"{self.case.id} makes namespaces: declare it with {Requirement.NAMESPACES!r}")
         name = f"{self.namespace}-{suffix}"
         make_namespace(self.kube, name, self.run)
         return name

@@ -32,12 +32,14 @@ class ClientPods:
         kube: the cluster.
         values: what the client's manifests want, less `namespace`, and what its image is pulled with (`image_pull`).
         turns: when the mesh may be changed: with a namespace comes a ServiceEntry.
+        given: whether the namespaces themselves are somebody else's: only what is in them is made.
     """
 
-    def __init__(self, kube: Kube, values: dict[str, str], turns: Turns | None = None) -> None:
+    def __init__(self, kube: Kube, values: dict[str, str], turns: Turns | None = None, *, given: bool = False) -> None:
         self._kube = kube
         self._turns = turns or Turns()
         self._values = values
+        self._given = given
         self._namespaces: set[str] = set()
         self._pods: dict[tuple[str, Path | None], Pod] = {}
         self._in_use: set[tuple[str, Path | None]] = set()
@@ -71,7 +73,8 @@ class ClientPods:
             with self._turns.change():
                 docs = fill(ROOT / "platform/client-namespace.yaml", {**self._values, "namespace": namespace})
                 for doc in docs + copies(namespace, self._values):
-                    self._apply(doc)
+                    if not (self._given and doc["kind"] == "Namespace"):
+                        self._apply(doc)
             self._namespaces.add(namespace)
         doc = client_doc({**self._values, "namespace": namespace}, patch)
         if there is not None:

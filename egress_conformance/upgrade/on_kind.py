@@ -5,11 +5,11 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from filelock import FileLock, Timeout
+from filelock import Timeout
 from rich.console import Console
 
 from egress_conformance.cluster.build import Builder
-from egress_conformance.cluster.cache import cache_dir
+from egress_conformance.cluster.cache import upgrade_lock
 from egress_conformance.cluster.engine import ensure_engine
 from egress_conformance.cluster.kube import Kube
 from egress_conformance.cluster.node import Node
@@ -68,7 +68,7 @@ class OnKind:
         Raises:
             UserError: another upgrade is under way on this machine, or something a build needs is missing.
         """
-        lock = FileLock(cache_dir() / "clusters" / f"{self._options.cluster}.lock")
+        lock = upgrade_lock(self._options.cluster or CLUSTER)
         Path(lock.lock_file).parent.mkdir(parents=True, exist_ok=True)
         try:
             lock.acquire(timeout=0)

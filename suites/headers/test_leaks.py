@@ -56,7 +56,7 @@ def quiet_client(patched_client: PatchedClient, mesh: Mesh, site: Site) -> Itera
 @pytest.mark.xdist_group("quiet-client")
 @case(
     "HDR-03",
-    requires=(Requirement.ISTIO_PROXY,),
+    requires=(Requirement.ISTIO_PROXY, Requirement.NAMESPACES),
     source="ProxyHeaders.metadataExchangeHeaders; releasenotes skip-mx-headers.yaml; istio/istio#17635",
 )
 def test_metadata_stays_in_the_mesh(mesh: Mesh, client: Client, world: World, patched_client: PatchedClient) -> None:
@@ -73,7 +73,11 @@ def test_metadata_stays_in_the_mesh(mesh: Mesh, client: Client, world: World, pa
 
 
 @pytest.mark.xdist_group("quiet-client")
-@case("HDR-06", source="ProxyHeaders.server, envoyDebugHeaders; releasenotes proxy-headers.yaml")
+@case(
+    "HDR-06",
+    requires=(Requirement.NAMESPACES,),
+    source="ProxyHeaders.server, envoyDebugHeaders; releasenotes proxy-headers.yaml",
+)
 def test_response_headers(mesh: Mesh, client: Client, world: World, patched_client: PatchedClient) -> None:
     """The sidecar's `server` and service time MUST be in an answer, and with both disabled in proxyHeaders in none."""
     site = world.site()
@@ -108,7 +112,11 @@ def test_request_headers(mesh: Mesh, client: Client, world: World) -> None:
 
 
 @pytest.mark.xdist_group("quiet-client")
-@case("HDR-07b", source="ProxyHeaders.attemptCount, requestId; releasenotes proxy-headers.yaml")
+@case(
+    "HDR-07b",
+    requires=(Requirement.NAMESPACES,),
+    source="ProxyHeaders.attemptCount, requestId; releasenotes proxy-headers.yaml",
+)
 def test_quiet_sidecar(mesh: Mesh, client: Client, world: World, patched_client: PatchedClient) -> None:
     """With attemptCount and requestId disabled neither MUST be sent, and what the caller itself sets stay as it is."""
     site = world.site()
@@ -197,6 +205,7 @@ def test_leaks_inside_tls(mesh: Mesh, client: Client, world: World, recorder: Re
 @case(
     "HDR-08d",
     by_version={"1.28": QUIET},
+    requires=(Requirement.NAMESPACES,),
     source="ProxyConfig.ProxyHeaders; recorded from the wire",
 )
 def test_leaks_of_a_quiet_sidecar(

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from egress_conformance.case import Mode, case
+from egress_conformance.case import Mode, Requirement, case
 from egress_conformance.mesh.mesh import Mesh
 from egress_conformance.traffic.client import Client
 from egress_conformance.traffic.expect import PASSTHROUGH
@@ -16,7 +16,7 @@ WORKLOAD = "policy/sidecar-workload.yaml"
 pytestmark = pytest.mark.xdist_group("elsewhere")
 
 
-@case("POL-08", source=SOURCE)
+@case("POL-08", requires=(Requirement.NAMESPACES,), source=SOURCE)
 def test_sidecar_opens_a_namespace(mesh: Mesh, client: Client, clients: Callable[..., Client], world: World) -> None:
     """A Sidecar with ALLOW_ANY MUST open its namespace, and no other, in a mesh that is REGISTRY_ONLY."""
     site = world.site()
@@ -28,7 +28,7 @@ def test_sidecar_opens_a_namespace(mesh: Mesh, client: Client, clients: Callable
     request.is_blocked()
 
 
-@case("POL-08b", mode=Mode.ALLOW_ANY, source=SOURCE)
+@case("POL-08b", mode=Mode.ALLOW_ANY, requires=(Requirement.NAMESPACES,), source=SOURCE)
 def test_sidecar_closes_a_namespace(mesh: Mesh, client: Client, clients: Callable[..., Client], world: World) -> None:
     """A Sidecar with REGISTRY_ONLY MUST close its namespace, and no other, in a mesh that is ALLOW_ANY."""
     site = world.site()

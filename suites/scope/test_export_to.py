@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from egress_conformance.case import case
+from egress_conformance.case import Requirement, case
 from egress_conformance.mesh.mesh import Mesh
 from egress_conformance.traffic.client import Client
 from egress_conformance.world.world import World
@@ -14,7 +14,7 @@ DEFAULT = "MeshConfig reference: defaultServiceExportTo"
 pytestmark = pytest.mark.xdist_group("elsewhere")
 
 
-@case("SCP-01", source=REFERENCE)
+@case("SCP-01", requires=(Requirement.NAMESPACES,), source=REFERENCE)
 def test_private_entry(mesh: Mesh, client: Client, clients: Callable[..., Client], world: World) -> None:
     """An entry exported to `.` MUST be hidden from other namespaces, and one exported to `*` be known in all."""
     site = world.site()
@@ -33,7 +33,7 @@ def test_private_entry(mesh: Mesh, client: Client, clients: Callable[..., Client
     elsewhere.is_blocked()
 
 
-@case("SCP-02", source=REFERENCE)
+@case("SCP-02", requires=(Requirement.NAMESPACES,), source=REFERENCE)
 def test_list_of_namespaces(mesh: Mesh, client: Client, clients: Callable[..., Client], world: World) -> None:
     """An entry exported to a list of namespaces MUST be known in each of them, and in no other, not even its own."""
     site = world.site()
@@ -53,7 +53,7 @@ def test_list_of_namespaces(mesh: Mesh, client: Client, clients: Callable[..., C
     elsewhere.is_blocked()
 
 
-@case("SCP-07", flips=True, source=DEFAULT)
+@case("SCP-07", flips=True, requires=(Requirement.NAMESPACES,), source=DEFAULT)
 def test_private_by_default(mesh: Mesh, client: Client, clients: Callable[..., Client], world: World) -> None:
     """With defaultServiceExportTo `.` an entry that says nothing of exportTo MUST be hidden from other namespaces."""
     site = world.site()
@@ -72,6 +72,7 @@ def test_private_by_default(mesh: Mesh, client: Client, clients: Callable[..., C
     "SCP-07b",
     flips=True,
     by_version={"1.28": "hidden", "1.30.3": "known"},
+    requires=(Requirement.NAMESPACES,),
     source=f"{DEFAULT}; release note 60560.yaml",
 )
 def test_list_by_default(

@@ -2,7 +2,7 @@
 
 from contextlib import ExitStack
 
-from egress_conformance.case import case
+from egress_conformance.case import Requirement, case
 from egress_conformance.mesh.mesh import Mesh
 from egress_conformance.traffic.by_proxy import Blocked
 from egress_conformance.traffic.client import Client
@@ -18,6 +18,7 @@ BURST = 100
 @case(
     "SCP-03",
     by_version={"1.28": "the alphabetically first namespace", "1.30": "the oldest"},
+    requires=(Requirement.NAMESPACES,),
     source=f"release note sidecar-pick-best-service-namespace.yaml; {SIDECAR}: SidecarScope.collectImportedServices",
 )
 def test_two_namespaces_behind_a_virtual_service(mesh: Mesh, client: Client, world: World, expected: str) -> None:
@@ -49,7 +50,11 @@ def test_two_namespaces_behind_a_virtual_service(mesh: Mesh, client: Client, wor
                 request.reaches(beta, cluster=cluster)
 
 
-@case("SCP-03b", source=f"{SIDECAR}: IstioEgressListenerWrapper.selectServices; SortServicesByCreationTime")
+@case(
+    "SCP-03b",
+    requires=(Requirement.NAMESPACES,),
+    source=f"{SIDECAR}: IstioEgressListenerWrapper.selectServices; SortServicesByCreationTime",
+)
 def test_two_namespaces(mesh: Mesh, client: Client, world: World) -> None:
     """Of entries for one host in two other namespaces the oldest MUST serve, but one of the client's own before any."""
     site = world.site()

@@ -42,7 +42,7 @@ def test_nothing_is_imported(mesh: Mesh, client: Client, world: World) -> None:
 @case(
     "SCP-06",
     since="1.31",
-    requires=(Requirement.ADMISSION,),
+    requires=(Requirement.ADMISSION, Requirement.NAMESPACES),
     source=f"{REFERENCE}; release note 60139.yaml",
 )
 def test_namespace_is_excluded(mesh: Mesh, client: Client, world: World) -> None:

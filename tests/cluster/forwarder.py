@@ -5,6 +5,7 @@ import socket
 import threading
 from contextlib import suppress
 from types import TracebackType
+from typing import Self
 
 
 class Forwarder:
@@ -28,7 +29,7 @@ class Forwarder:
         self._is_cut = False
         self._threads = [threading.Thread(target=self._accept, daemon=True)]
 
-    def __enter__(self) -> "Forwarder":
+    def __enter__(self) -> Self:
         self._threads[0].start()
         return self
 

@@ -326,6 +326,17 @@ MISSING = {
     "a right that is given": ({"flips": True, "mode": Mode.ALLOW_ANY}, {}, ""),
     "an Istio to install": ({"requires": (Requirement.INSTALL,)}, {}, str(Requirement.INSTALL)),
     "a tracer": ({"requires": (Requirement.TRACER,)}, {}, str(Requirement.TRACER)),
+    "a namespace where all are given": (
+        {"requires": (Requirement.NAMESPACES,)},
+        {"namespaces": ("w", "c")},
+        str(Requirement.NAMESPACES),
+    ),
+    "no namespace where they are made": ({"requires": (Requirement.NAMESPACES,)}, {}, ""),
+    "leave to put something beside a gateway that is elsewhere": (
+        {"requires": (Requirement.EGRESS_GATEWAY,)},
+        {"namespaces": ("w", "c")},
+        str(Requirement.EGRESS_GATEWAY),
+    ),
     "several things: the first is named": (
         {"requires": (Requirement.INSTALL, Requirement.TRACER)},
         {},

@@ -3,6 +3,7 @@
 import re
 import shlex
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 import yaml
 
 from egress_conformance import cli
-from egress_conformance.cluster.existing import RIGHTS
+from egress_conformance.cluster.existing import RIGHTS, ExistingProvider
 from egress_conformance.cluster.recipe import Recipe
 from egress_conformance.cluster.recipes import recipes
 from egress_conformance.cluster.suite_image import suite_image
@@ -22,7 +23,7 @@ from tests.unit.fakes import SUITE
 
 CI = SUITE / "docs/ci"
 FILES = sorted(path.relative_to(CI).as_posix() for path in CI.rglob("*.yaml"))
-JOBS = [name for name in FILES if name.startswith("kubernetes/") and name != "kubernetes/rbac.yaml"]
+JOBS = ["kubernetes/job.yaml", "kubernetes/shards.yaml"]
 PIPELINES = [name for name in FILES if name.startswith("git")]
 TOKENS = "/var/run/secrets/kubernetes.io/serviceaccount"
 
@@ -121,6 +122,41 @@ def test_the_rights_of_the_job_are_those_that_doctor_asks_for() -> None:
     # What is granted in all namespaces need not be granted in one.
     needed = {right for right in asked if not right[2] or (right[0], right[1], "", right[3]) not in asked}
     assert granted("ClusterRole") | granted("Role") == needed
+
+
+def granted_in(namespace: str) -> set[tuple[str, str, str]]:
+    """What the account of the Job may do in a namespace, where namespaces are given: by its bindings there."""
+    found = docs("kubernetes/namespaces.yaml")
+    roles = {(each["kind"], each["metadata"].get("namespace"), each["metadata"]["name"]): each for each in found}
+    return {
+        (group, resource, verb)
+        for binding in found
+        if binding["kind"] == "RoleBinding" and binding["metadata"]["namespace"] == namespace
+        for kind in [binding["roleRef"]["kind"]]
+        for rule in roles[kind, namespace if kind == "Role" else None, binding["roleRef"]["name"]]["rules"]
+        for group in rule["apiGroups"]
+        for resource in rule["resources"]
+        for verb in rule["verbs"]
+    }
+
+
+def test_where_namespaces_are_given_the_rights_are_those_that_doctor_asks_for_there() -> None:
+    found = docs("kubernetes/namespaces.yaml")
+    assert {each["kind"] for each in found}.isdisjoint({"ClusterRoleBinding"})
+    names = [each["metadata"]["name"] for each in found if each["kind"] == "Namespace"][1:]
+    provider = ExistingProvider(None, None, None, allow_mesh_changes=False, client_image="", world_image="")
+    asked = replace(provider, namespaces=tuple(names)).rights()
+    for namespace in [*names, "istio-system", "kube-system"]:
+        here = [right for right in asked if right.namespace == namespace]
+        wanted = {(right.group, right.resource, verb) for right in here for verb in right.verbs.split()}
+        assert granted_in(namespace) == wanted, namespace
+    assert all(right.namespace for right in asked)
+
+
+@pytest.mark.parametrize("kind", ["Namespace", "ServiceAccount", "ConfigMap"])
+def test_the_job_is_the_same_where_namespaces_are_given(kind: str) -> None:
+    found = docs("kubernetes/namespaces.yaml")
+    assert next(each for each in found if each["kind"] == kind) == rbac(kind)
 
 
 @pytest.mark.parametrize(("binding", "role"), [("ClusterRoleBinding", "ClusterRole"), ("RoleBinding", "Role")])

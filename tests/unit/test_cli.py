@@ -78,10 +78,19 @@ def test_prove_may_be_said_twice(ran: Pytest) -> None:
     assert given(ran, "prove", "--prove").count("--prove") == 1
 
 
-@pytest.mark.parametrize("command", ["run", "prove", "up", "status"])
-def test_each_command_offers_every_option(command: str) -> None:
+@pytest.mark.parametrize("command", ["run", "prove"])
+def test_what_runs_cases_offers_every_option(command: str) -> None:
     said = invoke(command, "--help").output
     assert [option.flag for option in OPTIONS if option.flag not in said] == []
+
+
+@pytest.mark.parametrize("command", ["up", "down", "status", "doctor"])
+def test_what_is_about_a_place_takes_all_that_says_where_and_shows_what_matters_to_it(command: str) -> None:
+    taken = {parameter.name for parameter in cli.cli.commands[command].params}
+    assert {*cli.PLACE} <= taken <= {*cli.PLACE, "wait", "fresh"}
+    shown = invoke(command, "--help").output
+    assert "--namespaces" in shown
+    assert ("--image-pull-secret" in shown) == (command == "up")
 
 
 PASSED_ON: dict[tuple[str, ...], list[str]] = {
@@ -89,6 +98,9 @@ PASSED_ON: dict[tuple[str, ...], list[str]] = {
     # What is the default anyway need not be said.
     ("--deadline", "30", "--images", "auto"): ["-n", "4", SUITES],
     ("-n", "0"): ["-n", "0", SUITES],
+    ("--provider", "existing", "--namespaces", "w,c1,c2"): [
+        *("--provider", "existing", "--namespaces", "w,c1,c2", "-n", "2", SUITES),
+    ],
     ("-n0", "-x"): ["-n0", "-x", SUITES],
     ("-k", "headers or tls"): ["-n", "4", "-k", "headers or tls", SUITES],
     ("--provider", "existing", "--context", "staging"): [

@@ -226,7 +226,11 @@ def test_a_sidecar_may_be_an_init_container_that_stays(pods: ClientPods, kube: K
 def test_a_patch_is_laid_over_the_clients_manifest(patch: Path) -> None:
     plain = client_doc({**VALUES, "namespace": "ns"}, None)
     doc = client_doc({**VALUES, "namespace": "ns"}, patch)
-    assert doc["metadata"] == {**plain["metadata"], "name": "bare", "labels": {"app": "bare"}}
+    assert doc["metadata"] == {
+        **plain["metadata"],
+        "name": "bare",
+        "labels": {**plain["metadata"]["labels"], "app": "bare"},
+    }
     assert doc["spec"] == {**plain["spec"], "terminationGracePeriodSeconds": 0}
 
 

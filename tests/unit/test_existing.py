@@ -36,6 +36,7 @@ class ApiServer:
     istio_versions: list[str] = field(default_factory=lambda: ["v1", "v1beta1"])
     deployments: list[dict[str, Any]] = field(default_factory=lambda: [istiod("default"), istiod("canary")])
     asked: list[dict[str, str]] = field(default_factory=list)
+    namespaces: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def answer(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
         if path == "/version":
@@ -52,6 +53,8 @@ class ApiServer:
             self.asked.append(wanted)
             resource = wanted["resource"] + ("/" + wanted["subresource"] if wanted["subresource"] else "")
             return {"status": {"allowed": (wanted["verb"], resource, wanted["namespace"]) not in self.refused}}
+        if path.startswith("/api/v1/namespaces/"):
+            return self.namespaces.get(path.rpartition("/")[2], {"code": 404, "message": "not found"})
         raise AssertionError(path)
 
 
@@ -65,9 +68,10 @@ def api() -> Iterator[ApiServer]:
 
         def answer(self) -> None:
             sent = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-            doc = {"message": "no"} if state.status != 200 else state.answer(self.path, json.loads(sent or "{}"))
+            refused: dict[str, Any] = {"message": "no", "code": state.status}
+            doc = refused if state.status != 200 else state.answer(self.path, json.loads(sent or "{}"))
             answer = json.dumps(doc).encode()
-            self.send_response(state.status)
+            self.send_response(int(doc.get("code", 200)))
             self.send_header("Content-Length", str(len(answer)))
             self.end_headers()
             self.wfile.write(answer)
@@ -286,6 +290,73 @@ def test_asks_for_every_right_with_its_group(api: ApiServer, tmp_path: Path) -> 
         "namespace": "",
         "verb": "patch",
     } in api.asked
+
+
+def namespace(phase: str = "Active", **labels: str) -> dict[str, Any]:
+    given = {name.replace("__", "/").replace("_", "-"): value for name, value in labels.items()}
+    return {
+        "metadata": {"labels": {label.replace("istio-io", "istio.io"): given[label] for label in given}},
+        "status": {"phase": phase},
+    }
+
+
+WORLD_AND_CLIENTS = {
+    "w": namespace(),
+    "c1": namespace(istio_io__rev="default"),
+    "c2": namespace(istio_injection="enabled"),
+}
+GIVEN = ("w", "c1", "c2")
+
+
+def test_namespaces_that_are_given(api: ApiServer, tmp_path: Path) -> None:
+    api.namespaces = dict(WORLD_AND_CLIENTS)
+    told: dict[str, str] = {}
+    provider(kubeconfig(tmp_path / "config", api.address), namespaces=GIVEN).examine(told.__setitem__)
+    assert told["namespaces"] == "w for the world, c1, c2 for clients"
+    everywhere = {(each["resource"], each["verb"]) for each in api.asked if not each["namespace"]}
+    assert everywhere == set()
+    for name in GIVEN:
+        here = {(each["resource"], each["verb"]) for each in api.asked if each["namespace"] == name}
+        assert {("serviceentries", "create"), ("leases", "update"), ("namespaces", "get")} <= here
+        assert {verb for resource, verb in here if resource == "namespaces"} == {"get"}
+    assert {each["resource"] for each in api.asked if each["namespace"] == "kube-system"} == {"services"}
+
+
+def test_a_right_that_is_missing_in_one_of_them(api: ApiServer, tmp_path: Path) -> None:
+    api.namespaces, api.refused = dict(WORLD_AND_CLIENTS), {("create", "sidecars", "c2")}
+    said = problem(provider(kubeconfig(tmp_path / "config", api.address), namespaces=GIVEN))
+    assert said.startswith("missing rights: create sidecars.networking.istio.io in c2 (")
+
+
+NOT_AS_IT_MUST_BE = {
+    "not there": ("c2", None, "there is no namespace c2: make it"),
+    "one that the suite made": (
+        "c1",
+        {"metadata": {"labels": {"app.kubernetes.io/managed-by": "istio-egress-conformance"}}},
+        "namespace c1 has the label of those that the suite makes, and removes: kubectl label namespace c1",
+    ),
+    "on its way out": ("c1", namespace("Terminating"), "namespace c1 is Terminating"),
+    "clients without sidecars": (
+        "c1",
+        namespace(),
+        "namespace c1 gets no sidecars: kubectl label --overwrite namespace c1 istio.io/rev=default",
+    ),
+    "of another revision": ("c2", namespace(istio_io__rev="canary"), "namespace c2 gets sidecars of revision canary"),
+    "a world with sidecars": (
+        "w",
+        namespace(istio_injection="enabled"),
+        "namespace w gets sidecars of revision default: "
+        "kubectl label --overwrite namespace w istio.io/rev- istio-injection=disabled",
+    ),
+}
+
+
+@pytest.mark.parametrize(("name", "is_", "says"), NOT_AS_IT_MUST_BE.values(), ids=NOT_AS_IT_MUST_BE)
+def test_a_namespace_that_is_not_as_it_must_be(
+    api: ApiServer, tmp_path: Path, name: str, is_: dict[str, Any] | None, says: str
+) -> None:
+    api.namespaces = {each: found for each, found in {**WORLD_AND_CLIENTS, name: is_}.items() if found is not None}
+    assert problem(provider(kubeconfig(tmp_path / "config", api.address), namespaces=GIVEN)).startswith(says)
 
 
 def test_no_istio_crds(api: ApiServer, tmp_path: Path) -> None:

@@ -41,5 +41,7 @@ def test_whose_configuration_was_rejected() -> None:
         "warn delta ADS:CDS: ACK ERROR old-fashioned.egress-r1-gw1-9 Internal:mine, but not in use",
     ]
     mine = {"client.egress-r1-gw1", "client.egress-r1-gw1-other"}
-    assert by_others(said, "egress-r1-", mine) == ([said[2], said[4]], [said[0], said[1], said[3]])
-    assert by_others([], "egress-r1-", mine) == ([], [])
+    assert by_others(said, ("egress-r1-",), mine) == ([said[2], said[4]], [said[0], said[1], said[3]])
+    assert by_others([], ("egress-r1-",), mine) == ([], [])
+    given = ("egress-r1-gw10", "egress-r1-gw1")
+    assert by_others(said, given, {"client.egress-r1-gw10"}) == ([said[0], said[1], said[4]], [said[2], said[3]])

@@ -21,7 +21,8 @@ def answered(status: int, message: str) -> ApiException:
 
 REFUSED = {
     "admission": answered(400, 'admission webhook "x" denied the request: no'),
-    "no right": answered(403, "pods is forbidden"),
+    "a policy": answered(403, 'pods "client" is forbidden: violates PodSecurity "restricted:latest": runAsNonRoot'),
+    "a namespace that goes": answered(403, "forbidden: unable to create new content in namespace x"),
     "not there": answered(404, "not found"),
     "a conflict": answered(409, "already exists"),
     "validation": answered(422, "spec.hosts: Invalid value"),
@@ -44,6 +45,10 @@ TROUBLE: dict[str, tuple[Exception, str]] = {
     "the webhook is away": (
         answered(500, 'Internal error occurred: failed calling webhook "rev.validation.istio.io": connection refused'),
         "admission webhook away: apply x: 500 Internal error occurred: failed calling webhook",
+    ),
+    "this user may not": (
+        answered(403, 'pods is forbidden: User "ci" cannot list resource "pods" in API group "" in the namespace "x"'),
+        'missing right: apply x: pods is forbidden: User "ci" cannot list resource "pods"',
     ),
     "a pod does not answer": (
         answered(503, "error trying to reach service: dial tcp 10.244.0.67:8800: connect: connection refused"),

@@ -81,8 +81,9 @@ def test_what_is_applied_is_marked_as_this_runs_and_lies_in_the_clients_namespac
     with make().apply("area/two.yaml", host="a.test"):
         first = kube.objects["ServiceEntry", "ns", "first"]
         second = kube.objects["VirtualService", "ns-other", "second"]
-    assert first["metadata"]["labels"] == {"app": "x", "egress-conformance/run": "r1"}
-    assert second["metadata"]["labels"] == {"egress-conformance/run": "r1"}
+    ours = {"app.kubernetes.io/managed-by": "istio-egress-conformance", "egress-conformance/run": "r1"}
+    assert first["metadata"]["labels"] == {"app": "x", **ours}
+    assert second["metadata"]["labels"] == ours
     assert first["spec"] == {"hosts": ["a.test"]}
 
 

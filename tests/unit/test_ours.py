@@ -4,12 +4,14 @@ import json
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from egress_conformance import ours
 from egress_conformance.cluster.engine import Engine
-from egress_conformance.cluster.kind import Container
+from egress_conformance.cluster.kind import Container, KindProvider
 from egress_conformance.cluster.kube import Doc
-from egress_conformance.errors import PlatformTrouble
+from egress_conformance.cluster.provider import Cluster
+from egress_conformance.errors import PlatformTrouble, UserError
 from egress_conformance.options import Options
 from tests.unit.fakes import FakeKube
 
@@ -32,6 +34,16 @@ class Machine:
         monkeypatch.setattr(ours, "engine_that_answers", lambda: self.engine)
         monkeypatch.setattr(ours, "nodes_of", lambda _, name: self.nodes if name == NAME else [])
         monkeypatch.setattr(ours, "Kube", self._connect)
+        self.lock = FileLock(folder / "clusters" / f"{NAME}.lock")
+        self.removed: list[str] = []
+        self.taken_by = ""
+        monkeypatch.setattr(ours, "upgrade_lock", lambda _: FileLock(self.lock.lock_file))
+        monkeypatch.setattr(KindProvider, "down", lambda provider: self.removed.append(provider.cluster_name))
+        monkeypatch.setattr(KindProvider, "refuse_taken", self._refuse_taken)
+
+    def _refuse_taken(self, _: KindProvider | None = None) -> None:
+        if self.taken_by:
+            raise UserError(self.taken_by, "wait for it to end, or stop it")
 
     def _connect(self, kubeconfig: Path, context: str) -> FakeKube:
         assert (kubeconfig, context) == (self.home / "kubeconfig", f"kind-{NAME}")
@@ -109,6 +121,88 @@ def test_one_that_runs_is_listed_with_what_is_in_it(machine: Machine, monkeypatc
         "  a run holds it, or crashed: r1 4711 here at now",
     ]
     assert machine.kube.did == ["close"]
+
+
+def test_a_cluster_that_is_being_upgraded_is_not_removed(machine: Machine) -> None:
+    with machine.lock, pytest.raises(UserError, match=f"an upgrade is under way on {NAME}: wait for it"):
+        list(ours.remove(Options()))
+    assert machine.removed == []
+
+
+def test_nor_is_one_with_a_run_on_it(machine: Machine) -> None:
+    machine.taken_by = "another run is using this cluster (run r1, process 1 on h)"
+    with pytest.raises(UserError, match="another run is using this cluster"):
+        list(ours.remove(Options()))
+    assert machine.removed == []
+
+
+def test_one_that_nobody_uses_is_removed(machine: Machine) -> None:
+    machine.lock.acquire()
+    machine.lock.release()
+    assert list(ours.remove(Options())) == [f"cluster {NAME} removed"]
+    assert machine.removed == [NAME]
+
+
+class Somebodys:
+    """A provider of a cluster that is somebody else's."""
+
+    def up(self) -> Cluster:
+        return Cluster(Path("/nowhere"), "c", "-", "-", {}, release=None)
+
+
+@pytest.fixture
+def somebodys(monkeypatch: pytest.MonkeyPatch) -> FakeKube:
+    kube = FakeKube()
+    monkeypatch.setattr(ours, "make_provider", lambda _: Somebodys())
+    monkeypatch.setattr(ours, "Kube", lambda *_: kube)
+    return kube
+
+
+def put(kind: str, where: str, name: str, **labels: str) -> Doc:
+    metadata = {"namespace": where, "name": name, "labels": labels}
+    return {
+        "apiVersion": "v1",
+        "kind": kind,
+        "metadata": metadata,
+        "spec": {"holderIdentity": "r1 1 h", "renewTime": "t"},
+    }
+
+
+RUN = {"egress-conformance/run": "r1"}
+OURS = {"app.kubernetes.io/managed-by": "istio-egress-conformance"}
+
+
+def test_from_a_cluster_of_somebody_else_all_that_is_ours_is_removed_and_nothing_else(somebodys: FakeKube) -> None:
+    somebodys.add(
+        namespace("egress-conformance"),
+        namespace("egress-r1-gw0", **RUN),
+        put("Secret", "istio-system", "client-credential", **RUN),
+        put("Secret", "istio-system", "istio-ca-secret"),
+        put("Secret", "egress-r1-gw0", "goes-with-its-namespace", **RUN),
+    )
+    assert list(ours.remove(Options(provider="existing"))) == [
+        "namespace egress-conformance removed",
+        "namespace egress-r1-gw0 removed",
+        "Secret istio-system/client-credential removed",
+    ]
+    assert ("Secret", "istio-system", "istio-ca-secret") in somebodys.objects
+
+
+def test_what_is_in_namespaces_that_were_given_is_listed_and_removed(somebodys: FakeKube) -> None:
+    somebodys.add(
+        put("Pod", "c1", "client", **OURS),
+        put("Pod", "c1", "theirs"),
+        put("Lease", "w", "run"),
+        put("Pod", "x", "y", **OURS),
+    )
+    options = Options(provider="existing", namespaces="w,c1")
+    assert list(ours.listed(options)) == [
+        "namespace w: nothing of ours",
+        "namespace c1: 1 objects of ours, the first Pod c1/client",
+        "a run holds it, or crashed: r1 1 h at t",
+    ]
+    assert list(ours.remove(options)) == ["namespace w emptied of what is ours", "namespace c1 emptied of what is ours"]
+    assert sorted(somebodys.objects) == [("Lease", "w", "run"), ("Pod", "c1", "theirs"), ("Pod", "x", "y")]
 
 
 def test_where_there_is_none_that_is_said(machine: Machine) -> None:

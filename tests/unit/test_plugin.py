@@ -316,6 +316,19 @@ def test_a_share_that_is_none_ends_the_run_before_anything_is_done(run: Run, pla
     assert platform.events == []
 
 
+def test_a_worker_without_a_namespace_ends_the_run_before_anything_is_done(
+    run: Run, pytester: pytest.Pytester, platform: type[FakePlatform], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = ("--provider", "existing", "--namespaces", "w,c1")
+    assert run(PASSES, options=given).ret == 0
+    platform.events.clear()
+    monkeypatch.setattr(plugin, "_workers", lambda _: 2)
+    result = pytester.runpytest_inprocess("-p", "egress_conformance.plugin", "-p", "no:xdist", *given)
+    assert result.ret == 3
+    assert "2 workers need as many namespaces for clients; --namespaces has 1: name more, or use -n 1" in said(result)
+    assert platform.events == []
+
+
 def test_an_empty_share_is_nothing_tried(run: Run, platform: type[FakePlatform]) -> None:
     assert run(PASSES, options=("--shard", "2/2")).ret == 3
     assert "up" not in platform.events

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from egress_conformance.cluster.kube import Doc, Refused
+from egress_conformance.cluster.kube import Doc, NoRight
 from egress_conformance.errors import PlatformTrouble, Timeout
 from egress_conformance.upgrade import in_force as in_force_module
 from egress_conformance.upgrade.in_force import CRDS, in_force, is_of, rejections, risen, tag
@@ -96,7 +96,7 @@ def test_where_one_may_not_look_that_is_said() -> None:
     kube = cluster()
 
     def refuse(_: object) -> object:
-        raise Refused(403, "customresourcedefinitions is forbidden")
+        raise NoRight("missing right", "customresourcedefinitions is forbidden")
 
     kube.raws[f"GET {CRDS}"] = refuse
     assert in_force(kube).crds == "not allowed to look"
