@@ -66,6 +66,15 @@ class UnderWay:
 
         wait_for(f"the run to make {marker.name}", look, seconds=seconds, hint=str(self.log), every=0.05)
 
+    def wait_for_line(self, words: str, seconds: float = 120) -> None:
+        """Wait until the run has printed these words."""
+
+        def look() -> bool | None:
+            assert self.process.poll() is None, f"it ended early:\n{self.log.read_text()}"
+            return True if words in self.log.read_text() else None
+
+        wait_for(f"the run to say {words!r}", look, seconds=seconds, hint=str(self.log), every=0.1)
+
     def send(self, number: signal.Signals) -> None:
         """Send a signal the way it comes: Ctrl-C to the whole group, others to the one process."""
         if number == signal.SIGINT:
