@@ -23,6 +23,7 @@ from egress_conformance.cluster.engine import ensure_engine
 from egress_conformance.errors import ExitCode, PlatformTrouble, UserError
 from egress_conformance.options import OPTIONS, Options
 from egress_conformance.platform import Platform
+from egress_conformance.tables import print_table
 from egress_conformance.upgrade import cases as upgrade_cases
 from egress_conformance.upgrade import command as upgrade_of
 from egress_conformance.upgrade.names import ROUTES
@@ -253,7 +254,7 @@ def catalogue(*, area: str | None, as_json: bool, write: bool, check: bool) -> N
     table = Table("id", "area", "the mesh ...", box=None, pad_edge=False)
     for entry in entries:
         table.add_row(entry.case.id, entry.area, entry.case.statement)
-    Console().print(table)
+    print_table(table, Console())
 
 
 def _with_ledgers(command: Command) -> Command:

@@ -11,11 +11,11 @@ from pathlib import Path
 from pydantic import Field
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.measure import Measurement
 from rich.table import Table
 
 from egress_conformance.report.ledger import Ledger
 from egress_conformance.report.model import Model
+from egress_conformance.tables import print_table
 
 SCHEMA = "istio-egress-conformance/bench/v1"
 
@@ -82,11 +82,8 @@ class Result(Model):
         table = Table("", *ratios, *facts, box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
         for row in self.rows:
             table.add_row(row.name, *cells(row.ratios, ratios), *cells(row.facts, facts))
-        if not console.is_terminal:
-            wanted = Measurement.get(console, console.options.update(max_width=1000), table).maximum
-            console.width = max(console.width, wanted)
         console.print(f"{self.title} (1 is {self.unit})", highlight=False)
-        console.print(table)
+        print_table(table, console)
         for name, what in self.said.items():
             console.print(f"{name}: {what}", highlight=False)
 
