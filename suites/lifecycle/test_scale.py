@@ -1,5 +1,7 @@
 """Hundreds of entries."""
 
+import time
+
 from egress_conformance.case import case
 from egress_conformance.mesh.mesh import Mesh
 from egress_conformance.traffic.client import Client
@@ -8,10 +10,12 @@ from egress_conformance.world.world import World
 
 ENTRY = "lifecycle/entry.yaml"
 ENTRIES = 500
-MAX_SECONDS = 15
-"""From the last one's admission until it is obeyed. While changes keep coming istiod holds the push back for up to 10 s
-(PILOT_DEBOUNCE_MAX); its log told one push for 1,450 changes, presumably as it writes each entry's status itself. 1 to
-9 s were measured."""
+DEBOUNCE_MAX_SECONDS = 10
+"""While changes keep coming istiod holds the push back for so long (PILOT_DEBOUNCE_MAX,
+https://istio.io/latest/docs/reference/commands/pilot-discovery/); its log told one push for 1,450 changes, presumably
+as it writes each entry's status itself. 1 to 9 s were measured from the last one's admission until it was obeyed; 31 s
+where the machine had so much else to do that all took several times as long. So the time of the admission is the
+measure of what comes after it."""
 MAX_KIB = 128
 """Memory of the proxy for one entry; a quarter of that was measured."""
 PER_SECOND = 20
@@ -19,7 +23,7 @@ PER_SECOND = 20
 
 @case("LCY-07", source="https://istio.io/latest/docs/ops/deployment/performance-and-scalability/")
 def test_five_hundred_entries(mesh: Mesh, client: Client, world: World, recorder: Recorder) -> None:
-    """500 entries MUST be obeyed within 15 s of the last one's admission, for at most 128 KiB of proxy memory each.
+    """500 entries MUST be obeyed in 10 s and as long as their admission took, for at most 128 KiB of proxy memory each.
 
     A host that was registered before loses no request meanwhile.
     """
@@ -31,16 +35,18 @@ def test_five_hundred_entries(mesh: Mesh, client: Client, world: World, recorder
     last.is_blocked()
     with mesh.given(ENTRY, name="untouched", host=untouched.host, address=untouched.address):
         request.reaches(untouched, cluster=cluster)
-        before = client.proxy.memory()
+        before, began = client.proxy.memory(), time.monotonic()
         with (
             request.steadily(untouched, cluster=cluster, per_second=PER_SECOND),
             mesh.apply_many(ENTRY, [{**row, "address": site.address} for row in rows]),
         ):
+            admission = time.monotonic() - began
             last.reaches(site, cluster=f"outbound|80||{site.host}")
             client.shows("a cluster for each entry", lambda proxy: len(proxy.clusters(site.host)), ENTRIES)
             kib_each = (client.proxy.memory() - before) / ENTRIES / 1024
             seconds = (recorder.propagation_ms or 0) / 1000
             recorder.measurements["KiB of proxy memory for an entry"] = round(kib_each, 1)
-            assert seconds <= MAX_SECONDS
+            recorder.measurements["seconds of their admission"] = round(admission, 1)
+            assert seconds <= DEBOUNCE_MAX_SECONDS + admission, f"{seconds:.1f} s, admission took {admission:.1f} s"
             assert 0 < kib_each <= MAX_KIB, f"{kib_each:.0f} KiB"
     last.is_blocked()
