@@ -188,8 +188,9 @@ class KindProvider:
         """Let pods reach each other, and nobody else."""
         nodes = self._nodes(engine)
         networking = self._config()["networking"]
+        addresses = [node.address() for node in nodes]
         for node in nodes:
-            node.guard(networking["podSubnet"], networking["serviceSubnet"])
+            node.guard(networking["podSubnet"], networking["serviceSubnet"], addresses)
         if images.own_network and len(nodes) > 1:
             connect(nodes)
 

@@ -65,14 +65,20 @@ class Node:
         wait = ("rollout", "status", "deployment/coredns", "--timeout=90s")
         self.run(*KUBECTL, "--namespace", "kube-system", *wait, seconds=100)
 
-    def guard(self, pods: str, services: str) -> None:
+    def address(self) -> str:
+        """Its address."""
+        form = "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}"
+        return self.engine.docker("inspect", "--format", form, self.container).strip()
+
+    def guard(self, pods: str, services: str, nodes: Sequence[str]) -> None:
         """Count and refuse from now on what pods send to other addresses than these; harmless if done before.
 
         Args:
             pods: the cluster's pod subnet.
             services: its service subnet.
+            nodes: addresses of its nodes.
         """
-        self.run("bash", "-s", "--", pods, services, stdin=_text("guard.sh"))
+        self.run("bash", "-s", "--", pods, services, *nodes, stdin=_text("guard.sh"))
 
     def escaped_packets(self) -> int:
         """The packets the guard refused so far.

@@ -1,5 +1,6 @@
 #!/bin/bash
-# Runs on a node: counts and refuses what pods send to anywhere but pods. guard.sh POD_SUBNET SERVICE_SUBNET
+# Runs on a node: counts and refuses what pods send to anywhere but pods and nodes.
+#   guard.sh POD_SUBNET SERVICE_SUBNET ADDRESS of each node ...
 # Without arguments, prints how many packets were refused so far.
 set -euo pipefail
 chain=EGRESS-GUARD
@@ -14,6 +15,7 @@ if (($# == 0)); then
 fi
 
 pods=$1 services=$2
+shift 2
 escaped=(--match comment --comment "egress conformance: escaped" --jump REJECT)
 for family in "${families[@]}"; do
   rule() { $family --wait --table filter "$@"; }
@@ -23,6 +25,8 @@ for family in "${families[@]}"; do
   rule --append $chain --match conntrack --ctdir REPLY --ctstate ESTABLISHED,RELATED --jump RETURN
   case $family in
     iptables)
+      # The API server is on one, which on the others is elsewhere.
+      for node in "$@"; do rule --append $chain --destination "$node" --jump RETURN; done
       # A service without that port: nobody is there, but its address is the cluster's.
       rule --append $chain --destination "$services" --jump REJECT
       rule --append $chain "${escaped[@]}" --reject-with icmp-admin-prohibited

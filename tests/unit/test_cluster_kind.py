@@ -54,6 +54,8 @@ class Machine:
         match list(argv):
             case ["docker", "ps", *_]:
                 return "\n".join(f"{each.id} {each.name} {each.state}" for each in self.containers)
+            case ["docker", "inspect", *_, node]:
+                return f"172.18.0.{sorted(each.name for each in self.containers).index(node)}\n"
             case ["docker", "rm", *_]:
                 self.containers.clear()
                 return ""
