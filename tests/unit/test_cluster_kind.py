@@ -166,6 +166,10 @@ def test_several_nodes_have_a_cluster_of_their_own_in_which_pods_reach_each_othe
         "c-worker": ["10.244.1.0/24", "10.244.0.0/24,172.18.0.0", "10.244.2.0/24,172.18.0.2"],
         "c-worker2": ["10.244.2.0/24", "10.244.0.0/24,172.18.0.0", "10.244.1.0/24,172.18.0.1"],
     }
+    all_nodes = ("172.18.0.0", "172.18.0.1", "172.18.0.2")
+    for node in cluster.node_containers:
+        guard = ("bash", "-s", "--", "10.244.0.0/16", "10.96.0.0/16", *all_nodes)
+        assert ("docker", "exec", "--interactive", node, *guard) in bench.machine.ran
     # As many as before: it is used again. The routes go when a node's container is restarted.
     bench.machine.networks.clear()
     provider.up()
