@@ -58,7 +58,6 @@ class Machine:
                 return f"172.18.0.{sorted(each.name for each in self.containers).index(node)}\n"
             case ["docker", "rm", *_]:
                 self.containers.clear()
-                return ""
             case ["/cache/kind", "create", "cluster", *_]:
                 self.configs.append(stdin or "")
                 # Docker lists the newest first.
@@ -67,16 +66,15 @@ class Machine:
                     raise KeyboardInterrupt
                 if self.refuse_to_create:
                     raise CommandFailed(argv, 1, "ERROR: no room")
-                return ""
             case ["docker", "exec", "--interactive", node, "bash", "-s", "--", *words] if "," in words[-1]:
                 self.networks[node] = words
-                return ""
             case ["docker", "exec", "--interactive", _, *command]:
                 return self.in_container(command)
             case ["bash", *_]:
                 self.in_node.update(argv[7:])
-                return ""
-        raise AssertionError(argv)
+            case _:
+                raise AssertionError(argv)
+        return ""
 
     def in_container(self, command: list[str]) -> str:
         if command[-2:] == ["--raw", "/readyz"]:
