@@ -50,6 +50,11 @@ def alive(held: State) -> bool:
     return bool(held["until"] > time.time())
 
 
+def silent(held: State) -> bool:
+    """Whether the holder of something missed a renewal: it may be gone, which is certain when its time has run out."""
+    return bool(held["until"] - time.time() < HOLD_SECONDS * (1 - 1.5 / RENEWALS))
+
+
 class Board:
     """A value that several machines share.
 

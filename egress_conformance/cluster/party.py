@@ -3,12 +3,13 @@
 The first one that comes brings the platform up and the last one that goes puts everything back, whichever they are.
 """
 
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 
-from egress_conformance.cluster.board import Board, State, alive, state_of, until
+from egress_conformance.cluster.board import HOLD_SECONDS, Board, State, alive, silent, state_of, until
 from egress_conformance.cluster.kube import Doc, Kube
 from egress_conformance.cluster.lease import RunLease, holder_of, lost, refuse_taken
-from egress_conformance.errors import UserError
+from egress_conformance.errors import Timeout, UserError
+from egress_conformance.waiting import wait_for
 
 COMING, UP, GOING = "coming up", "up", "being put back"
 
@@ -80,7 +81,14 @@ class PartyLease(RunLease):
         self._board.change(lambda state: state | up if self._has(state) else None)
 
     def leave(self) -> bool:
-        """Be done with the cluster; whether all others are, so that it must be put back. Nobody joins from then on."""
+        """Be done with the cluster; whether all others are, so that it must be put back. Nobody joins from then on.
+
+        One that was killed just now puts nothing back: if another was not heard of for a while, that is waited for
+        until it is clear which it is.
+        """
+        hint = "egress-conformance status"
+        with suppress(Timeout):  # then it comes and goes: it is there
+            wait_for("the other shards to be heard of", self._all_heard_of, seconds=HOLD_SECONDS, hint=hint, every=1)
 
         def leave(state: State) -> State | None:
             if not self._has(state):
@@ -91,6 +99,12 @@ class PartyLease(RunLease):
         state = self._board.change(leave)
         self._is_last = self._has(state)
         return self._is_last
+
+    def _all_heard_of(self) -> bool | None:
+        lease = self._board.lease()
+        members = state_of(lease).get("members", {}) if lease else {}
+        others = [held for name, held in members.items() if name != self._member]
+        return None if any(alive(held) and silent(held) for held in others) else True
 
     def _has(self, state: State) -> bool:
         return self._member in state.get("members", {})

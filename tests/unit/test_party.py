@@ -21,6 +21,7 @@ from egress_conformance.mesh import install
 from egress_conformance.mesh.config import MeshConfig
 from egress_conformance.options import Options
 from egress_conformance.platform import Platform, PlatformInfo
+from tests.unit.fakes import Clock
 from tests.unit.test_board import PATH, Leases, Time
 from tests.unit.test_mesh_config import ORIGINAL, config_map, mesh_of
 
@@ -129,6 +130,36 @@ def test_a_shard_that_crashed_is_not_waited_for(kube: Leases, make: Make, clock:
     Board(kube, "ns", "run", "r-one 1 x").change(last._renewed)
     clock.now += 2
     assert last.leave(), "nobody else is alive"
+
+
+def test_one_that_was_killed_just_now_is_waited_for_until_that_is_clear(
+    kube: Leases, make: Make, clock: Time, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    passes = Clock(clock.now).install(monkeypatch)
+    monkeypatch.setattr(clock, "time", lambda: passes.now)
+    killed, last = make("one"), make("two")
+    killed.take()
+    killed.opened("sha")
+    last.take()
+    killed._renewing.close()
+    passes.now += HOLD_SECONDS * 2 / 3
+    Board(kube, "ns", "run", "r-one 1 x").change(last._renewed)
+    begun = passes.now
+    assert last.leave(), "its time has run out"
+    assert HOLD_SECONDS / 3 <= passes.now - begun <= HOLD_SECONDS / 3 + 2
+
+
+def test_one_that_is_at_work_is_not_waited_for(
+    kube: Leases, make: Make, clock: Time, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    passes = Clock(clock.now).install(monkeypatch)
+    first, second = make("one"), make("two")
+    first.take()
+    first.opened("sha")
+    second.take()
+    begun = passes.now
+    assert not second.leave()
+    assert passes.now == begun
 
 
 def test_a_party_of_which_nobody_is_left_is_taken_over(
