@@ -211,7 +211,7 @@ def doctor(**values: Any) -> None:  # noqa: ANN401
         allow_mesh_changes=options.allow_mesh_changes,
         client_image=options.client_image or "",
         world_image=options.world_image or "",
-        namespaces=options.names.given,
+        namespaces=options.names,
     )
     sys.exit(doctor_of.render(findings, Console()))
 

@@ -1,16 +1,27 @@
 """Where the suite's things are in a cluster: in namespaces that it makes and removes, or in some that it was given."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from typing import Protocol
 
 from egress_conformance.cluster.kube import Doc, Kube, describe
 from egress_conformance.cluster.lease import OWN_NAMESPACE
-from egress_conformance.errors import PlatformTrouble, UserError
+from egress_conformance.cluster.names import Names, prefix
 from egress_conformance.mesh.mesh import OWNER_LABEL
 from egress_conformance.own_namespace import MANAGED, have_namespace
 from egress_conformance.waiting import wait_for
 from egress_conformance.world.pods import SECONDS
+
+CLIENT_NAMESPACES = "egress-r"
+"""What the names of all workers' namespaces begin with; they are removed whole."""
+
+SWEPT = (
+    *(("networking.istio.io/v1", kind) for kind in ("DestinationRule", "Gateway", "ServiceEntry", "VirtualService")),
+    ("networking.istio.io/v1alpha3", "EnvoyFilter"),
+    ("telemetry.istio.io/v1", "Telemetry"),
+    ("v1", "Secret"),
+)
+"""Kinds of which cases put something into other namespaces than their own."""
 
 PUT_THERE = (
     *(("v1", kind) for kind in ("Pod", "Service", "ConfigMap", "Secret", "ServiceAccount")),
@@ -23,62 +34,6 @@ PUT_THERE = (
 """Kinds of what is put into the namespace of a client or of the world, in the order of its removal."""
 
 
-@dataclass(frozen=True)
-class Names:
-    """What the namespaces are called.
-
-    Args:
-        given: the world's, and one for the client of each worker; () where they are made.
-    """
-
-    given: tuple[str, ...] = ()
-
-    @classmethod
-    def parse(cls, typed: str | None) -> "Names":
-        """From what was typed for `--namespaces`.
-
-        Raises:
-            UserError: there are less than two, or one twice.
-        """
-        if typed is None:
-            return cls()
-        names = tuple(typed.split(","))
-        if len(names) < 2 or "" in names or len(set(names)) < len(names):
-            raise UserError(
-                f"--namespaces {typed} does not name one namespace for the world and others for clients",
-                "--namespaces egress-world,egress-client-1,egress-client-2",
-            )
-        return cls(names)
-
-    @property
-    def own(self) -> str:
-        """The world's, where the run's Lease and the saved mesh config are too."""
-        return self.given[0] if self.given else OWN_NAMESPACE
-
-    @property
-    def clients(self) -> tuple[str, ...]:
-        """Those that were given for clients."""
-        return self.given[1:]
-
-    def of_worker(self, run: str, member: str, worker: str) -> str:
-        """Where the client of a worker is.
-
-        Args:
-            run: id of the run.
-            member: of the shards that share the cluster; "" where it is this run's alone.
-            worker: its name; those of xdist end in a number, from 0 on.
-
-        Raises:
-            PlatformTrouble: the given ones are in use, as a worker crashed and this one is in its place.
-        """
-        if not self.given:
-            return "-".join(["egress", run, *([member] if member else []), worker])
-        number = int(worker.removeprefix("gw")) if worker.startswith("gw") else 0
-        if number >= len(self.clients):
-            raise PlatformTrouble("no namespace", f"{len(self.clients)} were given, and none is left for {worker}")
-        return self.clients[number]
-
-
 class Namespaces(Protocol):
     """The namespaces of a run."""
 
@@ -88,8 +43,8 @@ class Namespaces(Protocol):
     def left(self) -> list[str]:
         """Names of those in which clients of earlier runs are."""
 
-    def of_run(self, run: str, prefix: str) -> list[str]:
-        """Names of those with clients of a run that begin like this."""
+    def of_run(self, run: str, member: str = "") -> list[str]:
+        """Names of those with clients of a run, or of one of its shards."""
 
     def remove(self, names: Iterable[str]) -> None:
         """Remove what is ours of these."""
@@ -117,11 +72,11 @@ class Made:
             if item["status"].get("phase") != "Terminating"
         ]
 
-    def of_run(self, run: str, prefix: str) -> list[str]:
-        """Names of those with clients of a run that begin like this."""
+    def of_run(self, run: str, member: str = "") -> list[str]:
+        """Names of those with clients of a run, or of one of its shards."""
         found = self.kube.find("v1", "Namespace", labels=f"{MANAGED},{OWNER_LABEL}={run}")
         names = [str(item["metadata"]["name"]) for item in found]
-        return [name for name in names if name.startswith(prefix)]
+        return [name for name in names if name.startswith(prefix(run, member))]
 
     def remove(self, names: Iterable[str]) -> None:
         """Remove these."""
@@ -141,7 +96,7 @@ class Given:
     """
 
     kube: Kube
-    names: Names = field(default_factory=Names)
+    names: Names
 
     def have_own(self) -> None:
         """Nothing: it is there."""
@@ -150,7 +105,7 @@ class Given:
         """Names of those with something of an earlier run in them."""
         return [name for name in self.names.clients if any(self._ours(name))]
 
-    def of_run(self, run: str, prefix: str) -> list[str]:  # noqa: ARG002  (one run has all of them)
+    def of_run(self, run: str, member: str = "") -> list[str]:  # noqa: ARG002  (one run has all of them)
         """Names of those for clients."""
         return list(self.names.clients)
 
@@ -160,7 +115,10 @@ class Given:
         Raises:
             PlatformTrouble: pods do not go.
         """
-        pods = [doc for name in names for doc in self._remove_from(name) if doc["kind"] == "Pod"]
+        docs = [doc for name in names for doc in self._ours(name)]
+        for doc in docs:
+            self.kube.delete(doc)
+        pods = [doc for doc in docs if doc["kind"] == "Pod"]
         last: list[str] = []
 
         def look() -> bool | None:
@@ -179,15 +137,9 @@ class Given:
         """What is ours in a namespace, in words."""
         return [describe(doc) for doc in self._ours(name)]
 
-    def _ours(self, name: str) -> Iterable[Doc]:
+    def _ours(self, name: str) -> Iterator[Doc]:
         for api_version, kind in PUT_THERE:
             yield from self.kube.find(api_version, kind, name, labels=MANAGED)
-
-    def _remove_from(self, name: str) -> Sequence[Doc]:
-        docs = list(self._ours(name))
-        for doc in docs:
-            self.kube.delete(doc)
-        return docs
 
     def _is_there(self, pod: Doc) -> bool:
         found = self.kube.get("v1", "Pod", pod["metadata"]["name"], pod["metadata"]["namespace"])
@@ -197,3 +149,17 @@ class Given:
 def namespaces(kube: Kube, names: Names) -> Namespaces:
     """The namespaces of a run, made or given."""
     return Given(kube, names) if names.given else Made(kube)
+
+
+def elsewhere(kube: Kube, kinds: Iterable[tuple[str, str]], labels: str) -> Iterator[Doc]:
+    """What cases put elsewhere than into namespaces of their own, e.g. beside the egress gateway.
+
+    Args:
+        kube: the cluster.
+        kinds: API version and kind of what is looked for.
+        labels: of it.
+    """
+    for api_version, kind in kinds:
+        for doc in kube.find(api_version, kind, labels=labels):
+            if not doc["metadata"].get("namespace", "").startswith(CLIENT_NAMESPACES):
+                yield doc

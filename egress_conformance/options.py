@@ -4,8 +4,8 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from egress_conformance.cluster.names import Names
 from egress_conformance.errors import UserError
-from egress_conformance.namespaces import Names
 
 
 @dataclass(frozen=True)

@@ -10,13 +10,14 @@ from egress_conformance.cluster.cache import cache_dir, upgrade_lock
 from egress_conformance.cluster.engine import engine_that_answers, stop_engine
 from egress_conformance.cluster.kind import KindProvider, nodes_of
 from egress_conformance.cluster.kube import Kube, describe
+from egress_conformance.cluster.names import Names
 from egress_conformance.errors import PlatformTrouble, UserError
 from egress_conformance.mesh.config import MeshConfig
 from egress_conformance.mesh.mesh import OWNER_LABEL
-from egress_conformance.namespaces import Given, Names
+from egress_conformance.namespaces import SWEPT, Given, elsewhere
 from egress_conformance.options import Options
 from egress_conformance.own_namespace import MANAGED
-from egress_conformance.platform import CLIENT_NAMESPACES, SWEPT, make_provider
+from egress_conformance.platform import make_provider
 
 
 def _kind_clusters(options: Options) -> list[str]:
@@ -138,9 +139,8 @@ def _remove_from_existing(options: Options) -> Iterator[str]:
         for namespace in kube.find("v1", "Namespace", labels=MANAGED):
             kube.delete(namespace)
             yield f"namespace {namespace['metadata']['name']} removed"
-        for doc in (doc for api_version, kind in SWEPT for doc in kube.find(api_version, kind, labels=OWNER_LABEL)):
-            if not doc["metadata"]["namespace"].startswith(CLIENT_NAMESPACES):
-                kube.delete(doc)
-                yield f"{describe(doc)} removed"
+        for doc in elsewhere(kube, SWEPT, OWNER_LABEL):
+            kube.delete(doc)
+            yield f"{describe(doc)} removed"
     finally:
         kube.close()

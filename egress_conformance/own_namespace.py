@@ -2,7 +2,7 @@
 
 import base64
 
-from egress_conformance.cluster.kube import FIELD_MANAGER, MANAGED_LABEL, Doc, Kube
+from egress_conformance.cluster.kube import FIELD_MANAGER, MANAGED_LABEL, Doc, Kube, is_ours
 from egress_conformance.cluster.lease import OWN_NAMESPACE
 from egress_conformance.errors import UserError
 from egress_conformance.mesh.manifests import ROOT, fill
@@ -21,7 +21,7 @@ def the_suites(kube: Kube, name: str) -> Doc | None:
         UserError: the one of that name is somebody else's.
     """
     namespace = kube.get("v1", "Namespace", name)
-    if namespace is not None and namespace["metadata"].get("labels", {}).get(MANAGED_LABEL) != FIELD_MANAGER:
+    if namespace is not None and not is_ours(namespace):
         raise UserError(
             f"the cluster has a namespace {name} that is not the suite's", "rename it, or use another cluster"
         )

@@ -11,6 +11,7 @@ from egress_conformance.cluster.existing import ExistingProvider
 from egress_conformance.cluster.kind import KindProvider
 from egress_conformance.cluster.kube import Kube, Refused, describe
 from egress_conformance.cluster.lease import OWN_NAMESPACE, RunLease
+from egress_conformance.cluster.names import Names
 from egress_conformance.cluster.party import PartyLease
 from egress_conformance.cluster.provider import Cluster, IstioRelease, Provider
 from egress_conformance.errors import PlatformTrouble, UserError
@@ -18,7 +19,7 @@ from egress_conformance.mesh import install
 from egress_conformance.mesh.config import MeshConfig
 from egress_conformance.mesh.manifests import ROOT, check
 from egress_conformance.mesh.mesh import OWNER_LABEL
-from egress_conformance.namespaces import Names, Namespaces, namespaces
+from egress_conformance.namespaces import SWEPT, Namespaces, elsewhere, namespaces
 from egress_conformance.options import Options
 from egress_conformance.own_namespace import have_ca
 from egress_conformance.shard import Shard
@@ -31,17 +32,6 @@ SECOND_REVISION = "egress-second"
 
 WAIT_SECONDS = 3600
 """How long `--wait` waits for another run to end."""
-
-CLIENT_NAMESPACES = "egress-r"
-"""What the names of all workers' namespaces begin with; they are removed whole."""
-
-SWEPT = (
-    *(("networking.istio.io/v1", kind) for kind in ("DestinationRule", "Gateway", "ServiceEntry", "VirtualService")),
-    ("networking.istio.io/v1alpha3", "EnvoyFilter"),
-    ("telemetry.istio.io/v1", "Telemetry"),
-    ("v1", "Secret"),
-)
-"""Kinds of which cases put something into other namespaces than their own."""
 
 SWEPT_TOO = (
     ("admissionregistration.k8s.io/v1beta1", "MutatingAdmissionPolicyBinding"),
@@ -91,11 +81,6 @@ class PlatformInfo:
         """What the namespaces are called."""
         return Names(tuple(self.namespaces))
 
-    @property
-    def client_namespaces(self) -> tuple[str, ...]:
-        """What the names of namespaces with clients of this run begin with."""
-        return self.names.clients or (f"egress-{self.run}-",)
-
     def kube(self) -> Kube:
         """A connection to the cluster."""
         return Kube(Path(self.kubeconfig), self.context)
@@ -131,7 +116,7 @@ def make_provider(options: Options) -> Provider:
             allow_mesh_changes=options.allow_mesh_changes,
             client_image=options.client_image or "",
             world_image=options.world_image or "",
-            namespaces=options.names.given,
+            namespaces=options.names,
         )
     return KindProvider(
         istio=options.istio,
@@ -317,13 +302,9 @@ class Platform:
         ours = self.cluster.release is not None
         if self._names.given or not self.cluster.may_change_mesh or (ours and install.installed(kube) is None):
             return
-        for api_version, kind in SWEPT + SWEPT_TOO if ours else SWEPT:
-            for doc in kube.find(api_version, kind, labels=labels):
-                namespace = doc["metadata"].get("namespace", "")
-                if namespace.startswith(CLIENT_NAMESPACES):
-                    continue
-                self._say(f"removing what an earlier run left: {describe(doc)}")
-                kube.delete(doc)
+        for doc in elsewhere(kube, SWEPT + SWEPT_TOO if ours else SWEPT, labels):
+            self._say(f"removing what an earlier run left: {describe(doc)}")
+            kube.delete(doc)
 
     def _remove_second_revision(self, kube: Kube) -> None:
         release = self.cluster.release
@@ -357,12 +338,12 @@ class Platform:
     def _put_back(self, kube: Kube, lease: RunLease) -> None:
         try:
             if self._member:
-                self._namespaces.remove(self._namespaces.of_run(self.run, f"egress-{self.run}-{self._member}-"))
+                self._namespaces.remove(self._namespaces.of_run(self.run, self._member))
             self.others_are_at_work = not lease.leave()
             if self.others_are_at_work:
                 return
             self._config().restore()
-            self._namespaces.remove(self._namespaces.of_run(self.run, ""))
+            self._namespaces.remove(self._namespaces.of_run(self.run))
             self._sweep(kube, f"{OWNER_LABEL}={self.run}")
             self._remove_second_revision(kube)
             if self.cluster.release is None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from egress_conformance.case import Case, Mode, Requirement
 from egress_conformance.cluster.board import MODE_BOARD, TURNS_BOARD, Board
 from egress_conformance.cluster.kube import Doc, Kube, NoRight, Refused
+from egress_conformance.cluster.names import prefix
 from egress_conformance.errors import PlatformTrouble, Timeout
 from egress_conformance.mesh import install
 from egress_conformance.mesh.analyze import Finding, analyze
@@ -225,7 +226,7 @@ class Worker:
         cluster = self.info.cluster()
         if release is None:
             raise PlatformTrouble("no Istio to install", "the cluster's Istio is somebody else's")
-        namespace = f"egress-{self.info.run}-second-{secrets.token_hex(2)}"
+        namespace = f"{prefix(self.info.run)}second-{secrets.token_hex(2)}"
         recorder.applied.append(
             f"# istioctl install --revision {SECOND_REVISION}\nmeshConfig.outboundTrafficPolicy.mode: {mode}\n"
         )
@@ -262,7 +263,7 @@ class Worker:
             seconds: how far back.
         """
         mine = {f"{pod.name}.{pod.namespace}" for pod in self._pods.in_use()}
-        return by_others(self.istiod.rejected(seconds), self.info.client_namespaces, mine)
+        return by_others(self.istiod.rejected(seconds), self.info.names.of_run(self.info.run), mine)
 
     def pushes(self, seconds: float) -> str:
         """What istiod logged of changes it took in, and of what it sent to this worker's proxies.

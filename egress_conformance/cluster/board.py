@@ -111,7 +111,7 @@ class Board:
 
     def _try(self, update: Update) -> State | None:
         lease = self.lease()
-        old = state_of(lease) if lease else {}
+        old = state_of(lease)
         new = update(old)
         if new is None:
             return old
@@ -160,7 +160,9 @@ class Board:
             thread.join(HOLD_SECONDS)
 
 
-def state_of(lease: Doc) -> State:
-    """The value in a Lease; {} where it has none."""
+def state_of(lease: Doc | None) -> State:
+    """The value in a Lease; {} where it has none, or there is no Lease."""
+    if lease is None:
+        return {}
     state: State = json.loads((lease["metadata"].get("annotations") or {}).get(ANNOTATION, "{}"))
     return state

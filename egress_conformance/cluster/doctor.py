@@ -18,6 +18,7 @@ from egress_conformance.cluster.commands import Runner, run
 from egress_conformance.cluster.engine import Engine, engine_that_answers, may_raise_limits
 from egress_conformance.cluster.existing import ExistingProvider
 from egress_conformance.cluster.kind import nodes_of
+from egress_conformance.cluster.names import MADE, Names
 from egress_conformance.cluster.progress import duration
 from egress_conformance.cluster.recipe import Recipe, missing, missing_tools
 from egress_conformance.cluster.recipes import recipes
@@ -66,7 +67,7 @@ def examine(
     allow_mesh_changes: bool = False,
     client_image: str = "",
     world_image: str = "",
-    namespaces: tuple[str, ...] = (),
+    namespaces: Names = MADE,
     images: str = "auto",
     runner: Runner = run,
     root: Path = Path("/"),

@@ -8,8 +8,9 @@ from pathlib import Path
 
 from kubernetes.client.exceptions import ApiException
 
-from egress_conformance.cluster.kube import FIELD_MANAGER, MANAGED_LABEL, Doc
+from egress_conformance.cluster.kube import MANAGED_LABEL, Doc, is_ours
 from egress_conformance.cluster.kubeconfig import Api, choose_context, connect, kubeconfig_path
+from egress_conformance.cluster.names import MADE, Names
 from egress_conformance.cluster.provider import Cluster
 from egress_conformance.errors import UserError
 
@@ -28,6 +29,7 @@ class Right:
     group: str = ""
     namespace: str = ""
     mesh_wide: bool = False
+    cluster_wide: bool = False  # not had in a namespace; done without where namespaces are given
 
     def __str__(self) -> str:
         where = f" in {self.namespace}" if self.namespace else ""
@@ -35,12 +37,11 @@ class Right:
 
 
 _OBJECT = "create delete get list patch"
-_WEBHOOKS = "validatingwebhookconfigurations"
 _CASES = "the cases apply and delete them"
 
 # A right without a namespace is needed in all of them, as the suite makes its own, or in those it is given.
 RIGHTS = (
-    Right("namespaces", _OBJECT, "one for the world, one for each client"),
+    Right("namespaces", _OBJECT, "one for the world, one for each client", cluster_wide=True),
     Right("pods", _OBJECT, "clients, and the servers of the world"),
     Right("pods/exec", "create get", "curl, and the admin port of the client's proxy"),
     Right("pods/log", "get", "the access log of the client's proxy"),
@@ -61,7 +62,11 @@ RIGHTS = (
     Right("roles", _OBJECT, "a sidecar's leave to list the secrets of its namespace", group=RBAC_GROUP),
     Right("rolebindings", _OBJECT, "the same", group=RBAC_GROUP),
     Right(
-        _WEBHOOKS, "list", "whether another revision votes on what is admitted", group="admissionregistration.k8s.io"
+        "validatingwebhookconfigurations",
+        "list",
+        "whether another revision votes on what is admitted",
+        group="admissionregistration.k8s.io",
+        cluster_wide=True,
     ),
     Right("deployments", "get list", "finding istiod", group="apps", namespace=ISTIO_NAMESPACE),
     Right("configmaps", "get", "reading the mesh config", namespace=ISTIO_NAMESPACE),
@@ -92,7 +97,7 @@ class ExistingProvider:
         client_image: image of the client pods, from where the cluster can pull it; "" is refused.
         world_image: image of the world's pods, likewise.
         further_rights: what is needed beyond what a run needs.
-        namespaces: the world's, and one for the client of each worker; () if the suite is to make them.
+        namespaces: that are given; none if the suite is to make them.
     """
 
     kubeconfig: Path | None
@@ -103,7 +108,7 @@ class ExistingProvider:
     world_image: str
     name: str = "existing"
     further_rights: tuple[Right, ...] = ()
-    namespaces: tuple[str, ...] = ()
+    namespaces: Names = MADE
 
     def up(self) -> Cluster:
         """Find the cluster, and in it an Istio that the suite can run against.
@@ -131,11 +136,11 @@ class ExistingProvider:
             told("rights", "all that the suite needs")
             istiod, digest = _istiod_image(api, self.revision or "default")
             told("Istio", f"revision {self.revision or 'default'}, {istiod}")
-            for name in self.namespaces:
-                wanted = "" if name == self.namespaces[0] else self.revision or "default"
-                _see_that_it_is_given(name, _namespace(api, name), wanted)
-            if self.namespaces:
-                told("namespaces", f"{self.namespaces[0]} for the world, {', '.join(self.namespaces[1:])} for clients")
+            if names := self.namespaces.given:
+                for name in names:
+                    wanted = "" if name == self.namespaces.own else self.revision or "default"
+                    _see_that_it_is_given(name, _namespace(api, name), wanted)
+                told("namespaces", f"{self.namespaces.own} for the world, {', '.join(names[1:])} for clients")
         ours = {"--client-image": self.client_image, "--world-image": self.world_image}
         if missing := [flag for flag, image in ours.items() if not image]:
             raise UserError(
@@ -158,12 +163,12 @@ class ExistingProvider:
     def rights(self) -> list[Right]:
         """What is asked for, in the namespaces where it is needed."""
         wanted = [right for right in (*RIGHTS, *self.further_rights) if self.allow_mesh_changes or not right.mesh_wide]
-        if not self.namespaces:
+        if not self.namespaces.given:
             return wanted
-        here = [right for right in wanted if not right.namespace and right.resource not in {"namespaces", _WEBHOOKS}]
+        here = [right for right in wanted if not right.namespace and not right.cluster_wide]
         here.append(Right("namespaces", "get", "whether it is as it must be"))
         return [
-            *(replace(right, namespace=name) for name in self.namespaces for right in here),
+            *(replace(right, namespace=name) for name in self.namespaces.given for right in here),
             *(right for right in wanted if right.namespace),
             *WITH_GIVEN_NAMESPACES,
         ]
@@ -190,14 +195,14 @@ def _see_that_it_is_given(name: str, namespace: Doc, revision: str) -> None:
     Raises:
         UserError: it is the suite's own, on its way out, or gets other sidecars.
     """
-    labels = namespace["metadata"].get("labels", {})
-    if labels.get(MANAGED_LABEL) == FIELD_MANAGER:
+    if is_ours(namespace):
         raise UserError(
             f"namespace {name} has the label of those that the suite makes, and removes",
             f"kubectl label namespace {name} {MANAGED_LABEL}-",
         )
     if namespace["status"]["phase"] != "Active":
         raise UserError(f"namespace {name} is {namespace['status']['phase']}", "name another with --namespaces")
+    labels = namespace["metadata"].get("labels", {})
     injected = labels.get("istio.io/rev") or ("default" if labels.get("istio-injection") == "enabled" else "")
     if injected != revision:
         wanted = f"istio.io/rev={revision}" if revision else "istio.io/rev- istio-injection=disabled"

@@ -67,27 +67,17 @@ def _message(error: ApiException | DynamicApiError) -> str:
         return str(body or error.reason)
 
 
-def _see_that_it_may(what: str, error: ApiException | DynamicApiError) -> None:
-    """See that a refusal is a word about what was asked for, not about who asked.
-
-    Raises:
-        NoRight: Kubernetes does not let this user do it, which says nothing about Istio.
-    """
-    message = _message(error)
-    if error.status == HTTPStatus.FORBIDDEN and _NO_RIGHT.search(message):
-        raise NoRight("missing right", f"{what}: {message}") from None
-
-
 @contextmanager
 def _api_errors(what: str) -> Iterator[None]:
-    """Turn the client's errors into Refused (an answer) or PlatformTrouble (no answer)."""
+    """Turn the client's errors into Refused (an answer) or PlatformTrouble (none, or one about who asked)."""
     try:
         yield
     except (ApiException, DynamicApiError) as error:
-        if error.status and error.status < 500 and error.status != 429:
-            _see_that_it_may(what, error)
-            raise Refused(error.status, _message(error)) from None
         message = _message(error)
+        if error.status == HTTPStatus.FORBIDDEN and _NO_RIGHT.search(message):
+            raise NoRight("missing right", f"{what}: {message}") from None
+        if error.status and error.status < 500 and error.status != 429:
+            raise Refused(error.status, message) from None
         reason = next((reason for words, reason in _BEHIND.items() if words in message), "API server away")
         raise PlatformTrouble(reason, f"{what}: {error.status} {message}") from None
     except (urllib3.exceptions.HTTPError, OSError) as error:
@@ -320,3 +310,8 @@ def describe(doc: Doc) -> str:
     metadata = doc.get("metadata", {})
     namespace = metadata.get("namespace")
     return f"{doc.get('kind')} {namespace + '/' if namespace else ''}{metadata.get('name')}"
+
+
+def is_ours(doc: Doc) -> bool:
+    """Whether something has the label of what is the suite's."""
+    return bool(doc["metadata"].get("labels", {}).get(MANAGED_LABEL) == FIELD_MANAGER)

@@ -93,7 +93,7 @@ class PartyLease(RunLease):
         def leave(state: State) -> State | None:
             if not self._has(state):
                 return None
-            others = {name: held for name, held in state["members"].items() if name != self._member and alive(held)}
+            others = self._others(state)
             return {**state, "members": others} if others else {**state, "state": GOING, "members": self._me()}
 
         state = self._board.change(leave)
@@ -101,10 +101,13 @@ class PartyLease(RunLease):
         return self._is_last
 
     def _all_heard_of(self) -> bool | None:
-        lease = self._board.lease()
-        members = state_of(lease).get("members", {}) if lease else {}
-        others = [held for name, held in members.items() if name != self._member]
-        return None if any(alive(held) and silent(held) for held in others) else True
+        others = self._others(state_of(self._board.lease()))
+        return None if any(map(silent, others.values())) else True
+
+    def _others(self, state: State) -> State:
+        """The other members that are alive, as far as is known."""
+        members = state.get("members", {})
+        return {name: held for name, held in members.items() if name != self._member and alive(held)}
 
     def _has(self, state: State) -> bool:
         return self._member in state.get("members", {})

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from egress_conformance.cluster.kube import Doc, Kube
+from egress_conformance.cluster.names import prefix
 from egress_conformance.mesh.bulk import all_applied, make_namespace
 from egress_conformance.mesh.istiod import Istiod, counted
 from egress_conformance.mesh.manifests import fill
@@ -57,7 +58,7 @@ def in_the_mesh(kube: Kube, istiod: Istiod, run: str, count: int, address: str) 
     Raises:
         PlatformTrouble: istiod does not get to know them, or goes on sending.
     """
-    namespace = f"egress-{run}-crowd"
+    namespace = f"{prefix(run)}crowd"
     make_namespace(kube, namespace, run)
     before = services(kube, istiod)
     hint = "kubectl logs -n istio-system deployment/istiod"

@@ -5,7 +5,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -60,20 +61,19 @@ class UnderWay:
     def wait_for(self, marker: Path, seconds: float = 120) -> None:
         """Wait until the run has come to where it makes this file."""
 
-        def look() -> bool | None:
-            assert self.process.poll() is None, f"it ended early:\n{self.log.read_text()}"
-            return True if marker.exists() else None
-
-        wait_for(f"the run to make {marker.name}", look, seconds=seconds, hint=str(self.log), every=0.05)
+        self._wait(f"the run to make {marker.name}", marker.exists, seconds)
 
     def wait_for_line(self, words: str, seconds: float = 120) -> None:
         """Wait until the run has printed these words."""
 
+        self._wait(f"the run to say {words!r}", lambda: words in self.log.read_text(), seconds)
+
+    def _wait(self, what: str, is_so: Callable[[], bool], seconds: float) -> None:
         def look() -> bool | None:
             assert self.process.poll() is None, f"it ended early:\n{self.log.read_text()}"
-            return True if words in self.log.read_text() else None
+            return True if is_so() else None
 
-        wait_for(f"the run to say {words!r}", look, seconds=seconds, hint=str(self.log), every=0.1)
+        wait_for(what, look, seconds=seconds, hint=str(self.log), every=0.05)
 
     def send(self, number: signal.Signals) -> None:
         """Send a signal the way it comes: Ctrl-C to the whole group, others to the one process."""
@@ -130,10 +130,10 @@ class Found:
         return left
 
 
-@pytest.fixture(scope="session")
-def cluster() -> Iterator[Found]:
-    """The cluster, up; it is kept for the next run."""
-    platform = Platform(Options(wait=True), print)
+@contextmanager
+def brought_up(options: Options) -> Iterator[Found]:
+    """A cluster, up; it stays."""
+    platform = Platform(options, print)
     try:
         info = platform.up()
     finally:
@@ -143,14 +143,28 @@ def cluster() -> Iterator[Found]:
     kube.close()
 
 
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[Found]:
+    """The cluster, up; it is kept for the next run."""
+    with brought_up(Options(wait=True)) as found:
+        yield found
+
+
+def write_suite(folder: Path, cases: str) -> Path:
+    """A team's own suite in a folder: cases, and a manifest for them; the file with the cases."""
+    area = folder / "suites" / "mine"
+    area.mkdir(parents=True)
+    (folder / "manifests").mkdir()
+    (folder / "manifests" / "entry.yaml").write_text(ENTRY, encoding="utf-8")
+    file = area / "test_mine.py"
+    file.write_text(cases, encoding="utf-8")
+    return file
+
+
 @pytest.fixture
 def suite(tmp_path: Path) -> Path:
     """A team's own suite: one case that applies an entry, flips the mode, says so and then takes its time."""
-    area = tmp_path / "suites" / "mine"
-    area.mkdir(parents=True)
-    (tmp_path / "manifests").mkdir()
-    (tmp_path / "manifests" / "entry.yaml").write_text(ENTRY, encoding="utf-8")
-    (area / "test_mine.py").write_text(CASE.format(marker=tmp_path / "in-place"), encoding="utf-8")
+    write_suite(tmp_path, CASE.format(marker=tmp_path / "in-place"))
     return tmp_path
 
 

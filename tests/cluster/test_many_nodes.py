@@ -9,11 +9,9 @@ import pytest
 
 from egress_conformance.cluster.kind import KindProvider
 from egress_conformance.cluster.kube import Kube
-from egress_conformance.mesh.config import MeshConfig
 from egress_conformance.options import Options
-from egress_conformance.platform import Platform
 from egress_conformance.report.summary import told_folder
-from tests.cluster.conftest import ENTRY, Found, command, start
+from tests.cluster.conftest import Found, brought_up, command, start, write_suite
 
 NODES = ("--nodes", "3")
 
@@ -75,25 +73,14 @@ def test_second(mesh, client, world):
 @pytest.fixture(scope="module")
 def three_nodes() -> Iterator[Found]:
     """A cluster of three nodes, removed at the end."""
-    options = Options(nodes="3", wait=True)
-    platform = Platform(options, print)
-    try:
-        info = platform.up()
-    finally:
-        platform.finish()
-    kube = info.kube()
-    yield Found(info, kube, MeshConfig(kube))
-    kube.close()
+    with brought_up(Options(nodes="3", wait=True)) as found:
+        yield found
     KindProvider(nodes=3, install=False).down()
 
 
-def suite(folder: Path, text: str) -> str:
+def suite(folder: Path, cases: str) -> str:
     """A team's own suite with these cases."""
-    area = folder / "suites" / "mine"
-    area.mkdir(parents=True)
-    (folder / "manifests").mkdir()
-    (folder / "manifests" / "entry.yaml").write_text(ENTRY, encoding="utf-8")
-    (area / "test_mine.py").write_text(text.format(folder=folder), encoding="utf-8")
+    write_suite(folder, cases.format(folder=folder))
     return str(folder / "suites")
 
 

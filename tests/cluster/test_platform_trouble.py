@@ -19,7 +19,7 @@ from egress_conformance.cluster.kube import Doc
 from egress_conformance.cluster.lease import OWN_NAMESPACE
 from egress_conformance.mesh.config import ISTIO_NAMESPACE
 from egress_conformance.mesh.mesh import OWNER_LABEL
-from tests.cluster.conftest import ENTRY, Found, UnderWay, start
+from tests.cluster.conftest import Found, UnderWay, start, write_suite
 from tests.cluster.forwarder import Forwarder
 
 PAUSE_SECONDS = 20
@@ -119,14 +119,11 @@ Strike = Callable[..., Struck]
 @pytest.fixture
 def strike(cluster: Found, tmp_path: Path) -> Iterator[Strike]:
     """Start a run, and give it when its first case is under way."""
-    area = tmp_path / "suites" / "mine"
-    area.mkdir(parents=True)
-    (tmp_path / "manifests").mkdir()
-    (tmp_path / "manifests" / "entry.yaml").write_text(ENTRY, encoding="utf-8")
+    cases = write_suite(tmp_path, "")
     runs: list[UnderWay] = []
 
     def begin(*, more: int = 0, env: dict[str, str] | None = None) -> Struck:
-        (area / "test_mine.py").write_text(CASES.format(folder=tmp_path, more=more), encoding="utf-8")
+        cases.write_text(CASES.format(folder=tmp_path, more=more), encoding="utf-8")
         words = ("run", "--wait", "-n", "0", "--deadline", "8", str(tmp_path / "suites"))
         runs.append(start(tmp_path / "log", *words, env=env))
         return Struck(cluster, tmp_path, runs[-1])

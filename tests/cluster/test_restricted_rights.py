@@ -11,8 +11,9 @@ import pytest
 import yaml
 
 from egress_conformance.cluster.kube import Doc
+from egress_conformance.cluster.names import Names
 from egress_conformance.mesh.manifests import fill
-from egress_conformance.namespaces import Given, Names
+from egress_conformance.namespaces import Given
 from egress_conformance.report.summary import told_folder
 from tests.cluster.conftest import Ended, Found, UnderWay, command, start
 from tests.cluster.forwarder import Forwarder

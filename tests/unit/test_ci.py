@@ -14,6 +14,7 @@ import yaml
 
 from egress_conformance import cli
 from egress_conformance.cluster.existing import RIGHTS, ExistingProvider
+from egress_conformance.cluster.names import Names
 from egress_conformance.cluster.recipe import Recipe
 from egress_conformance.cluster.recipes import recipes
 from egress_conformance.cluster.suite_image import suite_image
@@ -145,7 +146,7 @@ def test_where_namespaces_are_given_the_rights_are_those_that_doctor_asks_for_th
     assert {each["kind"] for each in found}.isdisjoint({"ClusterRoleBinding"})
     names = [each["metadata"]["name"] for each in found if each["kind"] == "Namespace"][1:]
     provider = ExistingProvider(None, None, None, allow_mesh_changes=False, client_image="", world_image="")
-    asked = replace(provider, namespaces=tuple(names)).rights()
+    asked = replace(provider, namespaces=Names(tuple(names))).rights()
     for namespace in [*names, "istio-system", "kube-system"]:
         here = [right for right in asked if right.namespace == namespace]
         wanted = {(right.group, right.resource, verb) for right in here for verb in right.verbs.split()}

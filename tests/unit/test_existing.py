@@ -15,6 +15,7 @@ import yaml
 
 from egress_conformance.cluster.existing import RIGHTS, ExistingProvider
 from egress_conformance.cluster.kubeconfig import kubeconfig_path
+from egress_conformance.cluster.names import Names
 from egress_conformance.errors import UserError
 
 
@@ -293,19 +294,16 @@ def test_asks_for_every_right_with_its_group(api: ApiServer, tmp_path: Path) -> 
 
 
 def namespace(phase: str = "Active", **labels: str) -> dict[str, Any]:
-    given = {name.replace("__", "/").replace("_", "-"): value for name, value in labels.items()}
-    return {
-        "metadata": {"labels": {label.replace("istio-io", "istio.io"): given[label] for label in given}},
-        "status": {"phase": phase},
-    }
+    return {"metadata": {"labels": labels}, "status": {"phase": phase}}
 
 
+INJECTED = {"istio-injection": "enabled"}
 WORLD_AND_CLIENTS = {
     "w": namespace(),
-    "c1": namespace(istio_io__rev="default"),
-    "c2": namespace(istio_injection="enabled"),
+    "c1": namespace(**{"istio.io/rev": "default"}),
+    "c2": namespace(**INJECTED),
 }
-GIVEN = ("w", "c1", "c2")
+GIVEN = Names(("w", "c1", "c2"))
 
 
 def test_namespaces_that_are_given(api: ApiServer, tmp_path: Path) -> None:
@@ -315,7 +313,7 @@ def test_namespaces_that_are_given(api: ApiServer, tmp_path: Path) -> None:
     assert told["namespaces"] == "w for the world, c1, c2 for clients"
     everywhere = {(each["resource"], each["verb"]) for each in api.asked if not each["namespace"]}
     assert everywhere == set()
-    for name in GIVEN:
+    for name in GIVEN.given:
         here = {(each["resource"], each["verb"]) for each in api.asked if each["namespace"] == name}
         assert {("serviceentries", "create"), ("leases", "update"), ("namespaces", "get")} <= here
         assert {verb for resource, verb in here if resource == "namespaces"} == {"get"}
@@ -341,10 +339,14 @@ NOT_AS_IT_MUST_BE = {
         namespace(),
         "namespace c1 gets no sidecars: kubectl label --overwrite namespace c1 istio.io/rev=default",
     ),
-    "of another revision": ("c2", namespace(istio_io__rev="canary"), "namespace c2 gets sidecars of revision canary"),
+    "of another revision": (
+        "c2",
+        namespace(**{"istio.io/rev": "canary"}),
+        "namespace c2 gets sidecars of revision canary",
+    ),
     "a world with sidecars": (
         "w",
-        namespace(istio_injection="enabled"),
+        namespace(**INJECTED),
         "namespace w gets sidecars of revision default: "
         "kubectl label --overwrite namespace w istio.io/rev- istio-injection=disabled",
     ),

@@ -2,22 +2,22 @@
 
 import ast
 import re
-from pathlib import Path
 
 import pytest
 
 from egress_conformance import platform as platform_module
 from egress_conformance.cluster.kube import Doc
-from egress_conformance.cluster.provider import Cluster
+from egress_conformance.cluster.names import Names
 from egress_conformance.errors import PlatformTrouble, Timeout, UserError
 from egress_conformance.mesh import install
 from egress_conformance.mesh.manifests import ROOT, fill
-from egress_conformance.namespaces import PUT_THERE, Given, Made, Names, namespaces
+from egress_conformance.namespaces import PUT_THERE, Given, Made, namespaces
 from egress_conformance.options import Options
 from egress_conformance.platform import Platform, PlatformInfo
 from tests.unit.fakes import SUITE, Clock, FakeKube
 from tests.unit.test_board import PATH, Leases
 from tests.unit.test_mesh_config import config_map
+from tests.unit.test_party import Existing
 
 OURS = {"app.kubernetes.io/managed-by": "istio-egress-conformance"}
 NAMES = Names(("w", "c1", "c2"))
@@ -70,8 +70,8 @@ def test_made_ones_are_found_by_their_labels_and_removed_whole() -> None:
     )
     made = Made(kube)
     assert made.left() == ["egress-r1-gw0", "egress-r1-s2-gw0"]
-    assert made.of_run("r1", "egress-r1-s2-") == ["egress-r1-s2-gw0"]
-    made.remove(made.of_run("r1", ""))
+    assert made.of_run("r1", "s2") == ["egress-r1-s2-gw0"]
+    made.remove(made.of_run("r1"))
     made.remove_own()
     assert kube.did == [
         f"delete Namespace {name}" for name in ("egress-r1-gw0", "egress-r1-s2-gw0", "egress-conformance")
@@ -95,8 +95,8 @@ def test_from_given_ones_only_what_is_ours_is_removed(monkeypatch: pytest.Monkey
     given = Given(kube, NAMES)
     given.have_own()
     assert given.left() == ["c1"]
-    assert given.of_run("r1", "egress-r1") == ["c1", "c2"]
-    given.remove(given.of_run("r1", ""))
+    assert given.of_run("r1") == ["c1", "c2"]
+    given.remove(given.of_run("r1"))
     assert kube.did == ["delete Pod c1/client", "delete Telemetry c1/access-log"]
     assert (given.left(), given.ours("w")) == ([], ["Pod w/alpha"])
     given.remove_own()
@@ -147,18 +147,6 @@ def test_a_case_that_needs_a_further_namespace_says_so() -> None:
     assert {"test_private_entry", "test_quiet_sidecar", "test_namespace_is_excluded"} <= needing
 
 
-class Somebodys:
-    """A provider of a cluster that is somebody else's."""
-
-    name = "existing"
-
-    def up(self) -> Cluster:
-        return Cluster(Path("/nowhere"), "c", "client:1", "world:1", {}, release=None)
-
-    def escaped_packets(self) -> int | None:
-        return None
-
-
 def test_a_run_in_given_namespaces_makes_none_and_empties_them(monkeypatch: pytest.MonkeyPatch) -> None:
     Clock().install(monkeypatch)
     kube = Leases()
@@ -167,7 +155,7 @@ def test_a_run_in_given_namespaces_makes_none_and_empties_them(monkeypatch: pyte
     kube.raws[f"POST {path}"] = kube._create
     monkeypatch.setattr(kube, "version", lambda: "v1.35.0", raising=False)
     for name, stands_in in (
-        ("make_provider", lambda _: Somebodys()),
+        ("make_provider", lambda _: Existing()),
         ("Kube", lambda *_: kube),
         ("make_world", lambda kube, where, *_: kube.add(doc("Pod", where, "alpha", labels=OURS))),
         ("wait_for_pods", lambda *_: None),
@@ -178,7 +166,7 @@ def test_a_run_in_given_namespaces_makes_none_and_empties_them(monkeypatch: pyte
     platform = Platform(Options(provider="existing", namespaces="w,c1,c2"), said.append)
     info = PlatformInfo.load(platform.up().dump())
     assert said == ["removing what an earlier run left: namespaces c1"]
-    assert (info.names, info.client_namespaces) == (NAMES, ("c1", "c2"))
+    assert (info.names, info.names.of_run(info.run)) == (NAMES, ("c1", "c2"))
     assert {("Lease", "w", "run"), ("Secret", "w", "world-ca"), ("Pod", "w", "alpha")} <= kube.objects.keys()
     kube.add(doc("Pod", "c2", "client", labels=OURS))
     platform.finish()

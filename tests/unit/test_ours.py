@@ -10,10 +10,10 @@ from egress_conformance import ours
 from egress_conformance.cluster.engine import Engine
 from egress_conformance.cluster.kind import Container, KindProvider
 from egress_conformance.cluster.kube import Doc
-from egress_conformance.cluster.provider import Cluster
 from egress_conformance.errors import PlatformTrouble, UserError
 from egress_conformance.options import Options
 from tests.unit.fakes import FakeKube
+from tests.unit.test_party import Existing
 
 NAME = "istio-egress-1-31"
 NODE = f"{NAME}-control-plane"
@@ -143,17 +143,10 @@ def test_one_that_nobody_uses_is_removed(machine: Machine) -> None:
     assert machine.removed == [NAME]
 
 
-class Somebodys:
-    """A provider of a cluster that is somebody else's."""
-
-    def up(self) -> Cluster:
-        return Cluster(Path("/nowhere"), "c", "-", "-", {}, release=None)
-
-
 @pytest.fixture
 def somebodys(monkeypatch: pytest.MonkeyPatch) -> FakeKube:
     kube = FakeKube()
-    monkeypatch.setattr(ours, "make_provider", lambda _: Somebodys())
+    monkeypatch.setattr(ours, "make_provider", lambda _: Existing())
     monkeypatch.setattr(ours, "Kube", lambda *_: kube)
     return kube
 

@@ -19,6 +19,7 @@ from egress_conformance.cluster.provider import Cluster
 from egress_conformance.errors import UserError
 from egress_conformance.mesh import install
 from egress_conformance.mesh.config import MeshConfig
+from egress_conformance.namespaces import SWEPT
 from egress_conformance.options import Options
 from egress_conformance.platform import Platform, PlatformInfo
 from tests.unit.fakes import Clock
@@ -316,5 +317,5 @@ def test_what_a_killed_run_left_beside_a_gateway_is_removed_where_the_mesh_may_b
 def test_nothing_is_looked_for_there_that_there_is_no_right_to() -> None:
     rights = {right.resource for right in RIGHTS}
     plurals = {"Telemetry": "telemetries", "ServiceEntry": "serviceentries"}
-    for _, kind in platform_module.SWEPT:
+    for _, kind in SWEPT:
         assert plurals.get(kind, f"{kind.lower()}s") in rights
