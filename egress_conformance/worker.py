@@ -31,7 +31,7 @@ from egress_conformance.traffic.recorder import Recorder
 from egress_conformance.waiting import wait_for
 from egress_conformance.world.image_pull import image_pull
 from egress_conformance.world.outside import Outside
-from egress_conformance.world.pods import is_ready, pod_state
+from egress_conformance.world.pods import is_going, is_ready, pod_state
 from egress_conformance.world.world import World
 
 READY_SECONDS = 120
@@ -303,10 +303,14 @@ class Worker:
     def leads_alone(self) -> bool:
         """Whether no other revision has an istiod: one of them all allocates addresses and writes them into statuses.
 
-        Source: pilot/pkg/bootstrap/server.go, initIPAutoallocateController: leaderelection.NewLeaderElection.
+        One that is on its way out does not count, as after a case with a second Istio: the default revision takes
+        what the others lead, and what is stopped lets go of it.
+
+        Source: pilot/pkg/bootstrap/server.go, initIPAutoallocateController: leaderelection.NewLeaderElection;
+        pilot/pkg/leaderelection/k8sleaderelection/README.md: the default revision wins and steals locks.
         """
         pods = self.kube.find("v1", "Pod", ISTIO_NAMESPACE, "app=istiod")
-        return len({pod["metadata"]["labels"].get("istio.io/rev") for pod in pods}) <= 1
+        return len({pod["metadata"]["labels"].get("istio.io/rev") for pod in pods if not is_going(pod)}) <= 1
 
     def trouble(self) -> str:
         """What is wrong with the pods a case leans on, so that its failure says nothing about Istio; "" if nothing.

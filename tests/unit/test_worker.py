@@ -247,3 +247,10 @@ def test_two_istiods_of_one_revision_are_one_istio(worker: Between, kube: FakeKu
 def test_another_revision_may_be_elected_and_votes(worker: Between, kube: FakeKube) -> None:
     kube.add(istiod("b", rev="canary"), webhook("default"), webhook("canary"))
     assert (worker.leads_alone(), worker.votes_alone()) == (False, False)
+
+
+def test_an_istiod_that_is_going_leads_no_more(worker: Between, kube: FakeKube) -> None:
+    going = istiod("b", rev="egress-second")
+    going["metadata"]["deletionTimestamp"] = "2026-11-26T20:27:00Z"
+    kube.add(going)
+    assert worker.leads_alone()
