@@ -79,8 +79,9 @@ def in_the_mesh(kube: Kube, istiod: Istiod, run: str, count: int, address: str) 
             hint=hint,
             every=1,
         )
-        all_there = services(kube, istiod)
         yield
+        # Not before: the run has put something of its own into the mesh meanwhile.
+        all_there = services(kube, istiod)
     wait_for(
         f"istiod to forget {count} entries",
         lambda: True if services(kube, istiod) <= all_there - count else None,
