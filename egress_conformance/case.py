@@ -33,7 +33,7 @@ class Requirement(StrEnum):
     ISTIO_PROXY = "needs Istio's own proxy build; this data plane is upstream Envoy"
     MESH_CHANGES = "needs mesh-wide changes: pass --allow-mesh-changes"
     INSTALL = "needs to install a second Istio revision; only a cluster of the suite's own allows it"
-    TRACER = "needs the tracing provider the suite's install configures; this mesh has none of that name"
+    TRACER = "needs the tracing provider the suite's install configures; this mesh has none that leads to the world"
     EGRESS_GATEWAY = (
         "needs an egress gateway, a ready pod with the label istio=egressgateway in istio-system, and leave to put "
         "resources beside it (--allow-mesh-changes, no --namespaces)"

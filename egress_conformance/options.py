@@ -49,6 +49,7 @@ OPTIONS = (
     Option("--wait", "wait for another run on the cluster to end (default: end with exit code 3)", default=False),
     Option("--cluster", "kind: name of the cluster (default: one for each version of Istio)", metavar="NAME"),
     Option("--nodes", "kind: how many nodes, the first for the control plane alone", default="1", metavar="N"),
+    Option("--istio-cni", "kind: install Istio with its CNI node agent, instead of an init container", default=False),
     Option("--fresh", "kind: make the cluster anew", default=False),
     Option(
         "--down",
@@ -96,6 +97,7 @@ class Options:
     wait: bool = False
     cluster: str | None = None
     nodes: str = "1"
+    istio_cni: bool = False
     fresh: bool = False
     down: bool = False
     no_install: bool = False

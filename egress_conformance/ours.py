@@ -25,7 +25,7 @@ def _kind_clusters(options: Options) -> list[str]:
     if options.cluster is not None:
         return [options.cluster]
     if options.istio is not None:
-        return [KindProvider(istio=options.istio, nodes=options.node_count).cluster_name]
+        return [KindProvider(istio=options.istio, nodes=options.node_count, istio_cni=options.istio_cni).cluster_name]
     folder = cache_dir() / "clusters"
     return sorted(path.parent.name for path in folder.glob("*/record.json"))
 

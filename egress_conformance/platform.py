@@ -126,6 +126,7 @@ def make_provider(options: Options) -> Provider:
         name=options.cluster,
         revision=options.revision_name,
         nodes=options.node_count,
+        istio_cni=options.istio_cni,
     )
 
 

@@ -10,7 +10,7 @@ from egress_conformance.cluster.board import MODE_BOARD, TURNS_BOARD, Board
 from egress_conformance.cluster.kube import Doc, Kube, NoRight, Refused
 from egress_conformance.cluster.names import prefix
 from egress_conformance.errors import PlatformTrouble, Timeout
-from egress_conformance.mesh import install
+from egress_conformance.mesh import install, pod_security
 from egress_conformance.mesh.analyze import Finding, analyze
 from egress_conformance.mesh.config import ISTIO_NAMESPACE, MeshConfig
 from egress_conformance.mesh.gateway import Gateway
@@ -87,6 +87,7 @@ class Worker:
         values = {
             "run": self.info.run,
             "revision": revision,
+            "pod_security": pod_security.level(self.kube, "" if revision == "default" else revision),
             "ca_certificate": self._outside.ca_certificate(),
             "client_image": self.info.client_image,
             "dns": self._outside.dns_address(),
@@ -274,9 +275,14 @@ class Worker:
         return self.istiod.pushes(seconds, self._namespace)
 
     def has_tracer(self) -> bool:
-        """Whether the mesh config has the tracing provider of the suite's Istio profile."""
+        """Whether the mesh config has the tracing provider of the suite's Istio profile, and it leads to this world.
+
+        That of the profile leads to where the world is by default: not to one in a namespace that was given.
+        """
         providers = self.config.parsed().get("extensionProviders", [])
-        return any(provider.get("name") == TRACER for provider in providers)
+        named = [provider.get("zipkin", {}) for provider in providers if provider.get("name") == TRACER]
+        collector = f"tracing.{self.info.names.own}.svc.cluster.local"
+        return any(provider.get("service") == collector for provider in named)
 
     def may_use_gateway(self) -> bool:
         """Whether what a gateway needs may be put beside it: in its own namespace, which may be somebody else's."""

@@ -13,7 +13,7 @@ from rich.console import Console
 from egress_conformance.cluster.cache import Store, cache_dir
 from egress_conformance.cluster.commands import CommandFailed, Runner, run
 from egress_conformance.cluster.engine import Engine
-from egress_conformance.cluster.images import ImageSet
+from egress_conformance.cluster.images import ImageSet, istio_images
 from egress_conformance.cluster.packages import ensure_packages
 from egress_conformance.cluster.progress import Steps
 from egress_conformance.cluster.recipe import HUB, IMAGES, Recipe, missing, missing_tools
@@ -63,12 +63,13 @@ class Builder:
         """
         return recipes(versions(), istio).base.images[0]
 
-    def image_set(self, istio: str, *, node: bool = True) -> ImageSet:
+    def image_set(self, istio: str, *, node: bool = True, cni: bool = False) -> ImageSet:
         """Have everything for one version of Istio, building what is missing.
 
         Args:
             istio: the version.
             node: whether a node image is wanted too, with everything in it.
+            cni: whether Istio's CNI node agent is wanted too.
 
         Raises:
             UserError: that version cannot be built, or something a build needs is missing, or a build failed.
@@ -76,7 +77,8 @@ class Builder:
         wanted = recipes(versions(), istio)
         loaded = (wanted.istio_images, wanted.client, wanted.world)
         self.build(*([wanted.node] if node else []), wanted.base, wanted.kind, wanted.istio, *loaded)
-        images = [image for recipe in (wanted.base, *loaded) for image in recipe.images]
+        of_istio = istio_images(HUB, wanted.istio_images.tag, cni=cni)
+        images = [*wanted.base.images, *of_istio, *wanted.client.images, *wanted.world.images]
         return ImageSet(
             istio=istio,
             full_version=versions().row(istio).version,

@@ -3,6 +3,10 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
+CNI_NODE_AGENT = "install-cni"
+ISTIO_IMAGES = ("pilot", "proxyv2", CNI_NODE_AGENT)
+"""Istio's images, by name; the CNI node agent is in use where it is asked for."""
+
 
 @dataclass(frozen=True)
 class ImageSet:
@@ -14,8 +18,8 @@ class ImageSet:
         node_image: the image to make kind nodes of, as the engine knows it.
         kind: the kind binary.
         istioctl: the istioctl binary of that version.
-        hub: image hub of pilot and proxyv2.
-        tag: image tag of pilot and proxyv2.
+        hub: hub of Istio's images.
+        tag: their tag.
         upstream_envoy: whether proxyv2 holds the upstream Envoy instead of Istio's own build.
         client_image: image of the pods in the mesh that send requests (curl).
         world_image: image of servers and DNS outside the mesh.
@@ -37,3 +41,14 @@ class ImageSet:
     digests: dict[str, str] = field(default_factory=dict)
     to_load: tuple[str, ...] = ()
     own_network: bool = False
+
+
+def istio_images(hub: str, tag: str, *, cni: bool) -> tuple[str, ...]:
+    """The images that an Istio runs.
+
+    Args:
+        hub: where they are.
+        tag: of all of them.
+        cni: whether its CNI node agent is among them.
+    """
+    return tuple(f"{hub}/{name}:{tag}" for name in ISTIO_IMAGES if cni or name != CNI_NODE_AGENT)

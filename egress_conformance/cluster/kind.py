@@ -60,6 +60,7 @@ class KindProvider:
         name: name of the cluster, instead of one made of the version.
         revision: the revision of Istio to use, "" for the default one.
         nodes: how many; with more than one the first is the control plane's alone.
+        istio_cni: whether Istio is installed with its CNI node agent.
         console: where progress is shown.
     """
 
@@ -75,6 +76,7 @@ class KindProvider:
         name: str | None = None,
         revision: str = "",
         nodes: int = 1,
+        istio_cni: bool = False,
         console: Console | None = None,
     ) -> None:
         if name is not None and not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,40}", name):
@@ -88,8 +90,9 @@ class KindProvider:
         self.revision = revision
         self.console = console or Console(stderr=True)
         self.nodes = nodes
-        of_many = f"-{nodes}-nodes" if nodes > 1 else ""
-        self.cluster_name = name or f"istio-egress-{self.istio.replace('.', '-')}{of_many}"
+        self.istio_cni = istio_cni
+        kind_of = (f"-{nodes}-nodes" if nodes > 1 else "") + ("-cni" if istio_cni else "")
+        self.cluster_name = name or f"istio-egress-{self.istio.replace('.', '-')}{kind_of}"
         self.home = cache_dir() / "clusters" / self.cluster_name
         self._engine: Engine | None = None
 
@@ -107,7 +110,7 @@ class KindProvider:
             reason = self._why_make(engine, base)
             if reason:
                 self.refuse_taken()
-            images = source.image_set(self.istio, node=reason is not None)
+            images = source.image_set(self.istio, node=reason is not None, cni=self.istio_cni)
             if reason:
                 self._say(f"making cluster {self.cluster_name}: {reason}")
                 self._make(engine, images, base)
@@ -130,6 +133,7 @@ class KindProvider:
                 hub=images.hub,
                 tag=images.tag,
                 upstream_envoy=images.upstream_envoy,
+                cni=self.istio_cni,
             ),
             revision=self.revision,
             node_containers=tuple(container.name for container in nodes_of(engine, self.cluster_name)),

@@ -13,10 +13,11 @@ class IstioRelease:
         version: the short version the user asks for, e.g. ``1.31``.
         full_version: what `istioctl version` says of itself.
         istioctl: the binary of that version.
-        hub: image hub of pilot and proxyv2.
-        tag: image tag of pilot and proxyv2.
+        hub: hub of its images.
+        tag: their tag.
         upstream_envoy: whether proxyv2 holds the upstream Envoy instead of Istio's own build, so that the
             install must leave out what upstream Envoy lacks.
+        cni: whether its CNI node agent redirects traffic, in the place of an init container in each pod.
     """
 
     version: str
@@ -25,6 +26,7 @@ class IstioRelease:
     hub: str
     tag: str
     upstream_envoy: bool
+    cni: bool = False
 
 
 @dataclass(frozen=True)

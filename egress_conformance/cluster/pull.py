@@ -18,7 +18,7 @@ from egress_conformance.cluster.cache import Store, cache_dir, key_of
 from egress_conformance.cluster.commands import CommandFailed
 from egress_conformance.cluster.download import NotThere, download
 from egress_conformance.cluster.engine import Engine
-from egress_conformance.cluster.images import ImageSet
+from egress_conformance.cluster.images import ImageSet, istio_images
 from egress_conformance.cluster.progress import Steps
 from egress_conformance.cluster.recipe import IMAGES
 from egress_conformance.cluster.versions import versions
@@ -99,6 +99,7 @@ def pull(
     *,
     client_image: str,
     world_image: str,
+    cni: bool = False,
     console: Console,
     sites: Sites | None = None,
 ) -> ImageSet:
@@ -109,6 +110,7 @@ def pull(
         engine: what pulls the images.
         client_image: image of the client; nobody publishes it, so it is built or given.
         world_image: image of the world, likewise.
+        cni: whether Istio's CNI node agent is wanted too.
         console: where progress is told.
         sites: where to pull from.
 
@@ -123,8 +125,8 @@ def pull(
         _kind(store, f"{sites.kind_releases}/{versions().kind}/kind-linux-{architecture}"),
         _istioctl(store, f"{sites.istio_releases}/{release}/istioctl-{release}-linux-{architecture}.tar.gz"),
     )
-    istio_images = (f"{sites.istio_hub}/pilot:{release}", f"{sites.istio_hub}/proxyv2:{release}")
-    images = (sites.node_image, *istio_images)
+    of_istio = istio_images(sites.istio_hub, release, cni=cni)
+    images = (sites.node_image, *of_istio)
     missing_files = [file for file in files if not file.path.is_file()]
     missing_images = [image for image in images if engine.image_id(image) is None]
     steps = Steps(console, len(missing_files) + len(missing_images))
@@ -147,7 +149,7 @@ def pull(
         client_image=client_image,
         world_image=world_image,
         digests={image: _digest(engine, image) for image in (*images, client_image, world_image)},
-        to_load=(*istio_images, client_image, world_image),
+        to_load=(*of_istio, client_image, world_image),
     )
 
 

@@ -3,6 +3,7 @@
 import itertools
 from dataclasses import dataclass
 
+from egress_conformance.cluster.images import ISTIO_IMAGES
 from egress_conformance.cluster.recipe import HUB, Recipe
 from egress_conformance.cluster.versions import IstioRow, Versions
 
@@ -77,7 +78,7 @@ def fortio(versions: Versions) -> Recipe:
 
 
 def _istio(versions: Versions, row: IstioRow, istio: str, debian: Recipe) -> tuple[Recipe, Recipe]:
-    """Istio's programs, and the images of istiod and of the proxy with one tag."""
+    """Istio's programs, and the images of istiod, the proxy and the CNI node agent with one tag."""
     compiled = _compiled(
         versions,
         f"istio-{istio}",
@@ -102,7 +103,7 @@ def _istio(versions: Versions, row: IstioRow, istio: str, debian: Recipe) -> tup
         "istio-images",
         inputs={"VERSION": row.version},
         needs=(debian, compiled, envoy),
-        repositories=("pilot", "proxyv2"),
+        repositories=ISTIO_IMAGES,
     )
     return compiled, images
 

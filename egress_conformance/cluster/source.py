@@ -22,12 +22,13 @@ class Source(Protocol):
         """
         ...
 
-    def image_set(self, istio: str, *, node: bool) -> ImageSet:
+    def image_set(self, istio: str, *, node: bool, cni: bool) -> ImageSet:
         """Get everything for one version of Istio.
 
         Args:
             istio: the version.
             node: whether a node image is wanted too, to make a cluster of.
+            cni: whether Istio's CNI node agent is wanted too.
 
         Raises:
             UserError: something could not be had; what and why is said.
@@ -48,10 +49,10 @@ class Puller:
         pull.release_of(istio)
         return pull.Sites.from_env().node_image
 
-    def image_set(self, istio: str, *, node: bool) -> ImageSet:  # noqa: ARG002  (a published node image is small to check)
+    def image_set(self, istio: str, *, node: bool, cni: bool) -> ImageSet:  # noqa: ARG002  (a published node image is small to check)
         """Pull what is missing; client and world are published nowhere, so they are built."""
         client, world = self.builder.client_and_world()
-        return pull.pull(istio, self.engine, client_image=client, world_image=world, console=self.console)
+        return pull.pull(istio, self.engine, client_image=client, world_image=world, cni=cni, console=self.console)
 
 
 def source_of(images: str, istio: str, used: str | None, engine: Engine, console: Console, *, install: bool) -> Source:

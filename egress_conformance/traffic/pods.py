@@ -3,13 +3,13 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from egress_conformance.cluster.kube import Doc, Kube
+from egress_conformance.cluster.kube import Doc, Kube, Refused, describe
 from egress_conformance.errors import PlatformTrouble
 from egress_conformance.mesh.manifests import ROOT, fill, merge
 from egress_conformance.mesh.turns import Turns
 from egress_conformance.waiting import wait_for
 from egress_conformance.world.image_pull import copies
-from egress_conformance.world.pods import SECONDS, is_going, is_ready
+from egress_conformance.world.pods import SECONDS, is_going, is_ready, why_not_ready
 
 CLIENT = "client"
 """Name of the pod every case has, and of the container that sends requests in any client pod."""
@@ -115,6 +115,9 @@ class ClientPods:
                     raise
                 last = trouble.detail
                 return None
+            except Refused as refused:
+                # Pod Security, a quota, a policy engine: nothing that the case is about.
+                raise PlatformTrouble("client not admitted", f"{describe(doc)}: {refused.message}") from None
             return True
 
         wait_for(
@@ -142,7 +145,7 @@ class ClientPods:
         def look() -> Doc | None:
             nonlocal last
             pod = self._kube.get("v1", "Pod", name, namespace)
-            last = str((pod or {}).get("status", {}).get("phase", "not there"))
+            last = why_not_ready(pod) if pod else "not there"
             return pod if pod is not None and is_ready(pod) else None
 
         hint = f"kubectl -n {namespace} describe pod {name}"

@@ -78,7 +78,7 @@ def wait_for_pods(kube: Kube, namespace: str, labels: str) -> list[Doc]:
 
     def look() -> list[Doc] | None:
         pods = kube.find("v1", "Pod", namespace, labels)
-        last[:] = [_state(pod) for pod in pods if not is_ready(pod)] or ["no pods"]
+        last[:] = [why_not_ready(pod) for pod in pods if not is_ready(pod)] or ["no pods"]
         return pods if pods and all(is_ready(pod) for pod in pods) else None
 
     return wait_for(
@@ -115,7 +115,8 @@ def pod_state(pod: Doc) -> str:
     return f"{pod['metadata']['uid']} restarted {restarts} times, {'ready' if is_ready(pod) else 'not ready'}"
 
 
-def _state(pod: Doc) -> str:
+def why_not_ready(pod: Doc) -> str:
+    """A pod's name and phase, and what its containers wait for."""
     statuses = pod["status"].get("containerStatuses", []) + pod["status"].get("initContainerStatuses", [])
     waiting = [
         f"{status['name']}: {status['state']['waiting'].get('reason')} {status['state']['waiting'].get('message', '')}"

@@ -1,6 +1,7 @@
 #!/bin/bash
-# Compiles Istio ($MODULE of istio.io/istio, which calls itself $VERSION): pilot-discovery, pilot-agent and istioctl,
-# with the build tags of Istio's own Makefile; and keeps the template of Envoy's bootstrap. All of it into $OUT.
+# Compiles Istio ($MODULE of istio.io/istio, which calls itself $VERSION): pilot-discovery, pilot-agent, istioctl and the
+# CNI node agent, with the build tags of Istio's own Makefile; and keeps the template of Envoy's bootstrap. All of it into
+# $OUT.
 set -euo pipefail
 cd "$WORK"
 go mod download "istio.io/istio@$MODULE"
@@ -19,5 +20,5 @@ flags+=" -X $v.buildGitRevision=${MODULE##*-} -X $v.buildStatus=Clean"
 go build -mod=mod -trimpath -tags vtprotobuf,disable_pgv -ldflags "$flags" -o "$OUT/" \
   istio.io/istio/pilot/cmd/pilot-discovery istio.io/istio/istioctl/cmd/istioctl
 go build -mod=mod -trimpath -tags agent,disable_pgv,grpcnotrace,retrynotrace -ldflags "$flags" -o "$OUT/" \
-  istio.io/istio/pilot/cmd/pilot-agent
+  istio.io/istio/pilot/cmd/pilot-agent istio.io/istio/cni/cmd/install-cni istio.io/istio/cni/cmd/istio-cni
 install -m 644 "$source/tools/packaging/common/envoy_bootstrap.json" "$OUT/envoy_bootstrap_tmpl.json"

@@ -12,8 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from egress_conformance.cluster.engine import engine_that_answers
 from egress_conformance.cluster.kube import Kube
 from egress_conformance.cluster.lease import OWN_NAMESPACE
+from egress_conformance.cluster.node import Node
 from egress_conformance.mesh.config import MeshConfig
 from egress_conformance.mesh.mesh import OWNER_LABEL
 from egress_conformance.options import Options
@@ -112,6 +114,23 @@ class Found:
     info: PlatformInfo
     kube: Kube
     config: MeshConfig
+
+    @property
+    def home(self) -> Path:
+        """Where the suite keeps what it knows of the cluster."""
+        return Path(self.info.kubeconfig).parent
+
+    def control_plane(self) -> Node:
+        """The node that has the control plane."""
+        engine = engine_that_answers()
+        assert engine is not None
+        return Node(engine, f"{self.home.name}-control-plane")
+
+    def existing(self) -> list[str]:
+        """Options of a command to which this is somebody else's cluster, with the suite's images on its nodes."""
+        images = ["--client-image", self.info.client_image, "--world-image", self.info.world_image]
+        where = ["--provider", "existing", "--kubeconfig", self.info.kubeconfig, "--context", self.info.context]
+        return [*where, *images, "--allow-mesh-changes"]
 
     def leftovers(self) -> list[str]:
         """What a run left that it should have removed; namespaces on their way out do not count."""

@@ -14,7 +14,6 @@ import pytest
 import yaml
 
 from egress_conformance.cluster.cache import held
-from egress_conformance.cluster.engine import Engine, engine_that_answers
 from egress_conformance.cluster.kube import Doc
 from egress_conformance.cluster.lease import OWN_NAMESPACE
 from egress_conformance.mesh.config import ISTIO_NAMESPACE
@@ -174,24 +173,16 @@ def test_the_clients_disk_is_full(strike: Strike) -> None:
     inconclusive(struck.came_to(), "client pod gone: Usage of EmptyDir volume")
 
 
-def engine_of(cluster: Found) -> Engine:
-    engine = engine_that_answers()
-    assert engine is not None
-    return engine
-
-
 def test_the_node_stands_still(strike: Strike) -> None:
     struck = strike(more=30)
-    engine = engine_of(struck.cluster)
-    home = Path(struck.cluster.info.kubeconfig).parent
-    node = f"{home.name}-control-plane"
+    node = struck.cluster.control_plane()
     # A run that starts meanwhile must not take the cluster for dead and make it anew.
-    with held(home / "lock", lambda: None):
-        engine.docker("pause", node)
+    with held(struck.cluster.home / "lock", lambda: None):
+        node.engine.docker("pause", node.container)
         try:
             threading.Event().wait(PAUSE_SECONDS)
         finally:
-            engine.docker("unpause", node)
+            node.engine.docker("unpause", node.container)
     inconclusive(struck.came_to(), "exec silent: ", "client pod stood still: ", "API server away: ", "exec broke off: ")
 
 
@@ -228,4 +219,4 @@ def behind(forwarder: Forwarder, cluster: Found, cache: Path) -> dict[str, str]:
     config = yaml.safe_load(kubeconfig.read_text(encoding="utf-8"))
     config["clusters"][0]["cluster"]["server"] = f"https://127.0.0.1:{forwarder.port}"
     (ours / "kubeconfig").write_text(yaml.safe_dump(config), encoding="utf-8")
-    return {"EGRESS_CONFORMANCE_CACHE": str(cache), **engine_of(cluster).env}
+    return {"EGRESS_CONFORMANCE_CACHE": str(cache), **cluster.control_plane().engine.env}

@@ -2,12 +2,13 @@
 
 # ruff: noqa: ARG002  (a stand-in takes what the real one takes)
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from egress_conformance.cluster.kube import Doc
+from egress_conformance.cluster.kube import Doc, Refused
 from egress_conformance.errors import PlatformTrouble, Timeout, UserError
 from egress_conformance.traffic.client import Client
 from egress_conformance.traffic.pods import ClientPods, Pod, client_doc
@@ -19,6 +20,7 @@ VALUES = {
     **NOTHING,
     "run": "r1",
     "revision": "default",
+    "pod_security": "restricted",
     "ca_certificate": "Y2E=",
     "client_image": "client:1",
     "dns": "10.96.0.53",
@@ -206,7 +208,7 @@ def test_one_that_does_not_go_is_the_platforms_trouble(pods: ClientPods, kube: K
 
 def test_one_that_does_not_become_ready_is_the_platforms_trouble(pods: ClientPods, kube: Kubelet, clock: Clock) -> None:
     kube.ready = False
-    with pytest.raises(Timeout, match="90 s for client pod client; last seen: Running; try: kubectl -n ns describe"):
+    with pytest.raises(Timeout, match="90 s for client pod client; last seen: client Running; try: kubectl -n ns"):
         pods.ready("ns")
     # It was never a client: the next one is not kept from its work by it.
     assert pods.problems() == ""
@@ -248,3 +250,24 @@ def test_a_client_that_was_deleted_is_made_anew_when_asked_for() -> None:
     after = pods.ready("ns")
     assert (after.name, after.namespace) == (before.name, before.namespace)
     assert after.uid != before.uid
+
+
+def test_one_that_is_not_admitted_is_no_failure_of_istio(pods: ClientPods, kube: Kubelet) -> None:
+    words = 'pods "client" is forbidden: violates PodSecurity "restricted:latest"'
+    kube.refuses["apply Pod ns/client"] = Refused(403, words)
+    with pytest.raises(PlatformTrouble, match=re.escape(f"client not admitted: Pod ns/client: {words}")):
+        pods.ready("ns")
+
+
+def test_what_a_client_waits_for_is_said(pods: ClientPods, kube: Kubelet, clock: Clock) -> None:
+    waiting = {"reason": "ImagePullBackOff", "message": "Back-off pulling image client:1"}
+
+    def never_pulled() -> None:
+        status = kube.pod()["status"]
+        status["phase"] = "Pending"
+        status["containerStatuses"] = [{"name": "client", "state": {"waiting": waiting}}]
+
+    kube.ready = False
+    kube.looks = [never_pulled]
+    with pytest.raises(Timeout, match="last seen: client Pending client: ImagePullBackOff Back-off pulling image"):
+        pods.ready("ns")

@@ -104,12 +104,14 @@ class Images:
     def __init__(self) -> None:
         self.base_image = "node:base"
         self.nodes_asked: list[bool] = []
+        self.cni_asked: list[bool] = []
 
     def base(self, istio: str) -> str:  # noqa: ARG002
         return self.base_image
 
-    def image_set(self, istio: str, *, node: bool) -> ImageSet:  # noqa: ARG002
+    def image_set(self, istio: str, *, node: bool, cni: bool) -> ImageSet:  # noqa: ARG002
         self.nodes_asked.append(node)
+        self.cni_asked.append(cni)
         return IMAGES
 
 
@@ -152,6 +154,17 @@ def test_a_cluster_is_made_once_and_then_used_again(bench: Bench) -> None:
 def test_each_istio_has_a_cluster_of_its_own(bench: Bench) -> None:
     assert KindProvider(istio="1.29").cluster_name == "istio-egress-1-29"
     assert KindProvider().cluster_name == "istio-egress-1-31"
+
+
+def test_istio_with_its_cni_node_agent_has_a_cluster_of_its_own(bench: Bench) -> None:
+    assert KindProvider(istio="1.29", istio_cni=True).cluster_name == "istio-egress-1-29-cni"
+    assert KindProvider(istio="1.29", istio_cni=True, nodes=3).cluster_name == "istio-egress-1-29-3-nodes-cni"
+    for istio_cni in (True, False):
+        provider = KindProvider(istio="1.31", console=Console(file=bench.said), name="c", istio_cni=istio_cni)
+        release = provider.up().release
+        assert release is not None
+        assert release.cni is istio_cni
+    assert bench.images.cni_asked == [True, False]
 
 
 def test_several_nodes_have_a_cluster_of_their_own_in_which_pods_reach_each_other(bench: Bench) -> None:

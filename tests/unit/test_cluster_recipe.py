@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from egress_conformance.cluster import recipe as recipe_module
+from egress_conformance.cluster.images import istio_images
 from egress_conformance.cluster.recipe import IMAGES, Recipe, missing, missing_tools
 from egress_conformance.cluster.recipes import fortio, recipes
 from egress_conformance.cluster.versions import versions
@@ -95,9 +96,14 @@ def test_versions_of_istio_share_all_but_themselves() -> None:
     assert older.node.key != newer.node.key
 
 
-def test_pilot_and_proxy_have_one_tag() -> None:
-    pilot, proxy = recipes(versions(), "1.31").istio_images.images
-    assert pilot.replace("/pilot:", "/proxyv2:") == proxy
+def test_images_of_istio_have_one_tag() -> None:
+    pilot, proxy, cni = recipes(versions(), "1.31").istio_images.images
+    assert [pilot.replace("/pilot:", f"/{name}:") for name in ("proxyv2", "install-cni")] == [proxy, cni]
+
+
+def test_the_cni_node_agent_is_an_image_of_istio_where_it_is_asked_for() -> None:
+    assert istio_images("hub", "1", cni=False) == ("hub/pilot:1", "hub/proxyv2:1")
+    assert istio_images("hub", "1", cni=True) == ("hub/pilot:1", "hub/proxyv2:1", "hub/install-cni:1")
 
 
 def test_an_istio_nobody_knows_is_refused_with_those_that_exist() -> None:

@@ -233,14 +233,21 @@ def test_an_install_that_fails_is_not_marked_as_done(make: Make, installs: Insta
 def test_the_mark_tells_the_profile_and_the_images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = tmp_path / "platform"
     folder.mkdir()
-    for name in ("istio.yaml", "istio-egress-gateway.yaml", "istio-upstream-envoy.yaml"):
-        (folder / name).write_text(f"# {name}\n")
+    for name in ("istio", "istio-egress-gateway", "istio-upstream-envoy", "istio-cni", "istio-cni-node-agent"):
+        (folder / f"{name}.yaml").write_text(f"# {name}\n")
     monkeypatch.setattr(install, "ROOT", tmp_path)
     digests = [install.wanted(RELEASE)]
     assert install.wanted(RELEASE) == digests[0]
     assert len(digests[0]) == 16
-    changes = {"tag": "1.31.0-2"}, {"hub": "other"}, {"upstream_envoy": False}
+    changes = {"tag": "1.31.0-2"}, {"hub": "other"}, {"upstream_envoy": False}, {"cni": True}
     digests += [install.wanted(IstioRelease(**{**vars(RELEASE), **change})) for change in changes]
     (folder / "istio-egress-gateway.yaml").write_text("# changed\n")
     digests.append(install.wanted(RELEASE))
-    assert len(set(digests)) == 5
+    assert len(set(digests)) == 6
+    # A second revision has neither a gateway nor a node agent of its own, but sidecars that need one.
+    of_revision = IstioRelease(**{**vars(RELEASE), "cni": True})
+    digests = [install.wanted(of_revision, "second")]
+    for name in ("istio-egress-gateway", "istio-cni-node-agent", "istio-cni"):
+        (folder / f"{name}.yaml").write_text("# changed again\n")
+        digests.append(install.wanted(of_revision, "second"))
+    assert digests[0] == digests[1] == digests[2] != digests[3]

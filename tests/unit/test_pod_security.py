@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 
 from egress_conformance.cluster.kube import Doc
+from egress_conformance.mesh import pod_security
 from egress_conformance.mesh.manifests import ROOT, fill
 from egress_conformance.traffic.pods import client_doc
+from tests.unit.fakes import FakeKube
 from tests.unit.test_client_pods import VALUES
 
 PLATFORM = {"namespace": "ns", "world_image": "world:1", "name": "alpha", "cluster_dns": "10.0.0.1"}
@@ -82,3 +84,33 @@ def test_the_namespace_of_the_world_enforces_it() -> None:
     path: Path = ROOT / "platform/world-namespace.yaml"
     namespace, _ = fill(path, {"namespace": "ns", "ca_certificate": "", "ca_key": ""})
     assert namespace["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] == "restricted"
+
+
+def injector(values: str, name: str = "istio-sidecar-injector") -> FakeKube:
+    metadata = {"name": name, "namespace": "istio-system"}
+    return FakeKube().add({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {"values": values}})
+
+
+@pytest.mark.parametrize(
+    ("values", "level"),
+    [
+        ('{"pilot": {"cni": {"enabled": true}}}', "restricted"),
+        ('{"istio_cni": {"enabled": true}}', "restricted"),
+        ('{"pilot": {"cni": {"enabled": false}}}', "privileged"),
+        ('{"pilot": {"cni": null}, "istio_cni": null}', "privileged"),
+        ("{}", "privileged"),
+    ],
+)
+def test_how_istio_redirects_traffic_decides_what_the_client_s_namespace_enforces(values: str, level: str) -> None:
+    assert pod_security.level(injector(values)) == level
+    kube = injector(values, "istio-sidecar-injector-canary")
+    assert pod_security.level(kube, "canary") == level
+
+
+def test_nothing_is_known_of_an_injection_that_is_configured_elsewhere() -> None:
+    assert pod_security.level(FakeKube()) == "privileged"
+
+
+def test_the_client_s_namespace_enforces_what_it_is_told() -> None:
+    namespace, *_ = fill(ROOT / "platform/client-namespace.yaml", {**VALUES, "namespace": "ns"})
+    assert namespace["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] == VALUES["pod_security"]

@@ -288,12 +288,12 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def pull_from(server: Server, docker: Docker, istio: str = "1.29") -> tuple[ImageSet, str]:
+def pull_from(server: Server, docker: Docker, istio: str = "1.29", *, cni: bool = False) -> tuple[ImageSet, str]:
     said = io.StringIO()
     sites = Sites(istio_releases=f"{server.address}/istio", kind_releases=f"{server.address}/kind")
     engine = Engine({}, "20.10", docker)
     images = pull(
-        istio, engine, client_image="client:1", world_image="world:1", console=Console(file=said), sites=sites
+        istio, engine, client_image="client:1", world_image="world:1", cni=cni, console=Console(file=said), sites=sites
     )
     return images, said.getvalue()
 
@@ -322,6 +322,15 @@ def test_pull_gets_everything(server: Server, cache: Path) -> None:
     assert images.digests["docker.io/istio/pilot:1.29.1"] == "sha256:digest"
     assert images.digests["client:1"] == "sha256:id"
     assert "step 5 of 5: pull docker.io/istio/proxyv2:1.29.1: done" in said
+
+
+def test_the_cni_node_agent_is_pulled_when_it_is_wanted(server: Server, cache: Path) -> None:
+    server.publish(KIND, CONTENT, "sha256sum")
+    server.publish(ISTIOCTL, archive(), "sha256")
+    docker = Docker("client:1", "world:1")
+    images, _ = pull_from(server, docker, cni=True)
+    assert "docker.io/istio/install-cni:1.29.1" in docker.pulled
+    assert "docker.io/istio/install-cni:1.29.1" in images.to_load
 
 
 def test_pull_again_asks_nobody(server: Server, cache: Path) -> None:
