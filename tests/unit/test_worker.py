@@ -3,11 +3,13 @@
 # ruff: noqa: ARG002  (a stand-in takes what the real one takes)
 
 import datetime
+from dataclasses import replace
 
 import pytest
 
 from egress_conformance.cluster.kube import Doc, Refused
 from egress_conformance.errors import PlatformTrouble, Timeout
+from egress_conformance.mesh.config import MeshConfig
 from egress_conformance.mesh.istiod import Istiod
 from egress_conformance.mesh.proxy import Proxy
 from egress_conformance.traffic.pods import ClientPods, Pod
@@ -254,3 +256,20 @@ def test_an_istiod_that_is_going_leads_no_more(worker: Between, kube: FakeKube) 
     going["metadata"]["deletionTimestamp"] = "2026-11-26T20:27:00Z"
     kube.add(going)
     assert worker.leads_alone()
+
+
+def mesh_config(service: str) -> Doc:
+    provider = f"{{name: egress-conformance-zipkin, zipkin: {{service: {service}, port: 9411}}}}"
+    metadata = {"name": "istio", "namespace": "istio-system"}
+    data = {"mesh": f"extensionProviders: [{provider}]"}
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data}
+
+
+def test_a_tracer_that_leads_to_another_world_is_none_of_this_run(worker: Between, kube: FakeKube) -> None:
+    worker.config = MeshConfig(kube)
+    kube.add(mesh_config("tracing.egress-conformance.svc.cluster.local"))
+    assert worker.has_tracer()
+    worker.info = replace(worker.info, namespaces=("egress-world", "egress-client-1"))
+    assert not worker.has_tracer()
+    kube.add(mesh_config("tracing.egress-world.svc.cluster.local"))
+    assert worker.has_tracer()
