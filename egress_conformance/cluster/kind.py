@@ -60,7 +60,7 @@ class KindProvider:
         name: name of the cluster, instead of one made of the version.
         revision: the revision of Istio to use, "" for the default one.
         nodes: how many; with more than one the first is the control plane's alone.
-        istio_cni: whether Istio is installed with its CNI node agent.
+        istio_cni: whether Istio is installed with its CNI node agent; not for a revision.
         console: where progress is shown.
     """
 
@@ -83,6 +83,8 @@ class KindProvider:
             raise UserError(
                 f"{name!r} is no name for a kind cluster", "use up to 41 lower-case letters, digits and hyphens"
             )
+        if istio_cni and revision:
+            raise UserError("--istio-cni is for the default revision", "leave --revision out")
         self.istio = istio or versions().newest
         self.images = images
         self.install = install

@@ -38,10 +38,8 @@ def _files(release: IstioRelease, revision: str) -> list[Path]:
     files = [platform / "istio.yaml"]
     if not revision:
         files.append(platform / "istio-egress-gateway.yaml")
-    if release.cni:
-        files.append(platform / "istio-cni.yaml")
-        if not revision:
-            files.append(platform / "istio-cni-node-agent.yaml")
+        if release.cni:
+            files.append(platform / "istio-cni.yaml")
     if release.upstream_envoy:
         files.append(platform / "istio-upstream-envoy.yaml")
     return files

@@ -165,6 +165,8 @@ def test_istio_with_its_cni_node_agent_has_a_cluster_of_its_own(bench: Bench) ->
         assert release is not None
         assert release.cni is istio_cni
     assert bench.images.cni_asked == [True, False]
+    with pytest.raises(UserError, match="--istio-cni is for the default revision: leave --revision out"):
+        KindProvider(istio_cni=True, revision="canary")
 
 
 def test_several_nodes_have_a_cluster_of_their_own_in_which_pods_reach_each_other(bench: Bench) -> None:

@@ -233,7 +233,7 @@ def test_an_install_that_fails_is_not_marked_as_done(make: Make, installs: Insta
 def test_the_mark_tells_the_profile_and_the_images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = tmp_path / "platform"
     folder.mkdir()
-    for name in ("istio", "istio-egress-gateway", "istio-upstream-envoy", "istio-cni", "istio-cni-node-agent"):
+    for name in ("istio", "istio-egress-gateway", "istio-upstream-envoy", "istio-cni"):
         (folder / f"{name}.yaml").write_text(f"# {name}\n")
     monkeypatch.setattr(install, "ROOT", tmp_path)
     digests = [install.wanted(RELEASE)]
@@ -244,10 +244,10 @@ def test_the_mark_tells_the_profile_and_the_images(tmp_path: Path, monkeypatch: 
     (folder / "istio-egress-gateway.yaml").write_text("# changed\n")
     digests.append(install.wanted(RELEASE))
     assert len(set(digests)) == 6
-    # A second revision has neither a gateway nor a node agent of its own, but sidecars that need one.
+    # A second revision has neither a gateway nor a node agent.
     of_revision = IstioRelease(**{**vars(RELEASE), "cni": True})
     digests = [install.wanted(of_revision, "second")]
-    for name in ("istio-egress-gateway", "istio-cni-node-agent", "istio-cni"):
+    for name in ("istio-egress-gateway", "istio-cni", "istio"):
         (folder / f"{name}.yaml").write_text("# changed again\n")
         digests.append(install.wanted(of_revision, "second"))
     assert digests[0] == digests[1] == digests[2] != digests[3]
