@@ -22,6 +22,7 @@ from tests.cluster.conftest import Ended, Found, command
 HOST = "localhost:5000"
 CLIENT, WORLD = f"{HOST}/egress-client:1", f"{HOST}/egress-world:1"
 TEAM = "pull-secret-of-a-team"
+CTR = ("ctr", "--namespace", "k8s.io", "images")
 RECIPE = Recipe(
     name="registry",
     what="compile an image registry",
@@ -51,15 +52,18 @@ class Private:
 
 
 def push(node: Node, image: str, name: str, user: str) -> None:
-    """Put an image of the engine into the registry, and leave none of it on the node under that name."""
-    node.engine.docker("tag", image, name)
+    """Put an image of the engine into the registry, as another image, and leave none of it on the node.
+
+    What was once pulled with a Secret is given by the kubelet to nobody without one, under whatever name: it goes by
+    the image's digest. https://kubernetes.io/docs/concepts/containers/images/#ensureimagepullcredentialverification
+    """
+    node.engine.docker("build", "--quiet", "--tag", name, "-", stdin=f"FROM {image}\nLABEL private=yes\n")
     try:
         node.load([name])
     finally:
         node.engine.docker("rmi", name)
-    ctr = ("ctr", "--namespace", "k8s.io", "images")
-    node.run(*ctr, "push", "--plain-http", "--user", user, name)
-    node.run(*ctr, "rm", name)
+    node.run(*CTR, "push", "--plain-http", "--user", user, name)
+    node.run(*CTR, "rm", name)
 
 
 def password_of(engine: Engine, container: str) -> str:
@@ -89,6 +93,7 @@ def private(cluster: Found) -> Iterator[Private]:
         yield made
         for doc in reversed(docs):
             cluster.kube.delete(doc)
+        node.run(*CTR, "rm", CLIENT, WORLD)
     finally:
         engine.docker("rm", "--force", "--volumes", container)
 
