@@ -275,9 +275,19 @@ class CaseRun:
         except (PlatformTrouble, Refused) as trouble:
             self.recorder.evidence["what istiod pushed"] = f"not to be had: {trouble}"
 
-    def explain(self) -> str:
-        """Why the case did not pass, for the terminal."""
+    def explain(self, told: dict[str, str] | None = None) -> str:
+        """Why the case did not pass, for the terminal.
+
+        Args:
+            told: cases that were explained before, by why they are inconclusive; what was told of one is not told again
+                of the next, as where no client comes up. This case is added.
+        """
         verdict, reason = self.verdict()
+        first = self.case.key
+        if told is not None and verdict == Verdict.INCONCLUSIVE:
+            first = told.setdefault(reason, first)
+        if first != self.case.key:
+            return redact.text(f"{self.case.key} {verdict}, as {first}: {reason}")
         said = [str(info.value) for info in self._errors] if verdict == Verdict.FAILED else [reason]
         lines = [f"{self.case.key} {verdict}: {self.case.statement}", "", *said]
         for name, text in self.recorder.evidence.items():

@@ -34,6 +34,7 @@ from egress_conformance.world.world import World
 
 _REPORT = pytest.StashKey[RunReport]()
 _RUN = pytest.StashKey[CaseRun]()
+_TOLD = pytest.StashKey[dict[str, str]]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -304,7 +305,7 @@ def pytest_runtest_makereport(
         report.outcome = "passed" if run.verdict()[0] == Verdict.PASSED else "failed"
         report.longrepr = None
     if report.failed and not item.config.option.fulltrace:
-        report.longrepr = run.explain()
+        report.longrepr = run.explain(item.config.stash.setdefault(_TOLD, {}))
         report.egress_verdict = str(run.verdict()[0])  # type: ignore[attr-defined]
     if call.when == "teardown":
         record = run.record(item.path.parent.name)

@@ -2,6 +2,7 @@
 
 import re
 from collections import defaultdict
+from collections.abc import Iterable
 from pathlib import Path
 
 from rich.console import Console
@@ -32,10 +33,11 @@ _REASON_LENGTH = 240
 
 def print_summary(ledger: Ledger, run_dir: Path, console: Console) -> None:
     """Print what came of a run, each case that did not pass and why, and where the report lies."""
-    for case in worst_first(ledger.cases):
-        if case.verdict in {Verdict.FAILED, Verdict.INCONCLUSIVE}:
-            _print_case(case, console)
-    _print_skipped(ledger, console)
+    for cases in _alike(worst_first(ledger.cases)):
+        if cases[0].verdict is Verdict.SKIPPED or len(cases) > 1:
+            _print_alike(cases, console)
+        else:
+            _print_case(cases[0], console)
     _print_slowest(ledger, console)
     _line(console, Text(_one_line(headline(ledger)), style=_HEADLINE[exit_code(ledger)]))
     _line(console, _counts(ledger))
@@ -79,13 +81,20 @@ def _print_case(case: CaseRecord, console: Console) -> None:
     )
 
 
-def _print_skipped(ledger: Ledger, console: Console) -> None:
-    by_reason: dict[str, list[str]] = defaultdict(list)
-    for case in ledger.cases:
-        if case.verdict is Verdict.SKIPPED:
-            by_reason[case.reason].append(_one_line(case.id))
-    for why, ids in by_reason.items():
-        _entry(console, Text("SKIPPED", style=_COLOUR[Verdict.SKIPPED]), Text(" ".join(ids)), Text(_short(why)))
+def _alike(cases: list[CaseRecord]) -> Iterable[list[CaseRecord]]:
+    """Cases that did not pass, those that were skipped or are inconclusive for one reason together."""
+    found: dict[tuple[str, ...], list[CaseRecord]] = defaultdict(list)
+    for case in cases:
+        if case.verdict is not Verdict.PASSED:
+            apart = case.id if case.verdict is Verdict.FAILED else ""
+            found[case.verdict, case.reason, apart].append(case)
+    return found.values()
+
+
+def _print_alike(cases: list[CaseRecord], console: Console) -> None:
+    verdict, why = cases[0].verdict, cases[0].reason
+    ids = " ".join(_one_line(case.id) for case in cases)
+    _entry(console, Text(verdict.upper(), style=_COLOUR[verdict]), Text(ids), Text(_short(why)))
 
 
 def _print_slowest(ledger: Ledger, console: Console) -> None:

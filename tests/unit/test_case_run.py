@@ -519,6 +519,17 @@ def test_a_mistake_in_the_suite_is_explained_with_where_it_is() -> None:
     assert "raise_it" in run.explain()
 
 
+def test_what_made_one_case_inconclusive_is_not_told_again_of_the_next() -> None:
+    told: dict[str, str] = {}
+    for key, trouble in (("TST-01", "away"), ("TST-02", "away"), ("TST-03", "gone")):
+        run = CaseRun(replace(CASE, id=key), None)
+        phase(run, raising(PlatformTrouble(trouble, "really")), when="setup")
+        said = run.explain(told)
+        assert run.explain(told) == said  # set-up and tear-down may both fail
+        whole = f"{key} inconclusive: It MUST be so."
+        assert said.startswith(whole) if key != "TST-02" else said == "TST-02 inconclusive, as TST-01: away: really"
+
+
 def proving(error: BaseException | None = None, *, in_subject: bool = True) -> CaseRun:
     run = CaseRun(CASE, FakeWorker(prove=True))
     run.recorder.failed_in_subject = in_subject

@@ -139,3 +139,13 @@ def test_time_stamps_are_read_as_utc(started: str, said: str) -> None:
 )
 def test_a_reason_has_a_gist(text: str, gist: str, rest: str) -> None:
     assert (reason(text).gist, reason(text).rest) == (gist, rest)
+
+
+def test_cases_that_are_inconclusive_for_one_reason_are_told_together() -> None:
+    ledger = run(INC, INC, F, F)
+    changes: tuple[dict[str, str], ...] = tuple({"id": f"TST-0{n}", "reason": "client not admitted"} for n in range(4))
+    cases = [case.model_copy(update=change) for case, change in zip(ledger.cases, changes, strict=True)]
+    lines = printed(ledger.model_copy(update={"cases": cases})).splitlines()
+    assert lines.count("INCONCLUSIVE TST-00 TST-01") == 1
+    assert [line[:19] for line in lines if line.startswith("FAILED")] == ["FAILED       TST-02", "FAILED       TST-03"]
+    assert sum("client not admitted" in line for line in lines) == 3
