@@ -33,19 +33,9 @@ WORKERS = 4
 """Clients mostly wait for propagation: four of them keep two cores busy."""
 
 PLACE = (
-    *(
-        "istio",
-        "provider",
-        "images",
-        "cluster",
-        "nodes",
-        "istio_cni",
-        "no_install",
-        "kubeconfig",
-        "context",
-        "revision",
-    ),
-    *("allow_mesh_changes", "namespaces", "client_image", "world_image", "image_pull_secret"),
+    *("istio", "provider", "images", "cluster", "nodes", "istio_cni", "no_install"),
+    *("kubeconfig", "context", "revision", "allow_mesh_changes", "namespaces"),
+    *("client_image", "world_image", "image_pull_secret"),
 )
 """Options of a run that say where it is: every command about a place takes all of them, as typed for a run."""
 
