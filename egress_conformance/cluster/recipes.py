@@ -3,7 +3,7 @@
 import itertools
 from dataclasses import dataclass
 
-from egress_conformance.cluster.images import ISTIO_IMAGES
+from egress_conformance.cluster.images import CNI_NODE_AGENT, ISTIO_IMAGES
 from egress_conformance.cluster.recipe import HUB, Recipe
 from egress_conformance.cluster.versions import IstioRow, Versions
 
@@ -175,7 +175,8 @@ def debian_image(versions: Versions, name: str, packages: str) -> Recipe:
 
 def _preloaded(name: str, what: str, node: Recipe, needs: tuple[Recipe, ...], names: tuple[str, ...] = ()) -> Recipe:
     """A node image with further images in it; `names` are those the first of them have besides, in the node."""
-    images = [image for need in needs for image in need.images]
+    # The CNI node agent, 100 MB, is loaded into the nodes that want it (Node.load).
+    images = [image for need in needs for image in need.images if f"/{CNI_NODE_AGENT}:" not in image]
     lines = [f"{image} {more}".strip() for image, more in itertools.zip_longest(images, names, fillvalue="")]
     return Recipe(
         name,

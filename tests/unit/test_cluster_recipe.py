@@ -7,7 +7,7 @@ import pytest
 
 from egress_conformance.cluster import recipe as recipe_module
 from egress_conformance.cluster.images import istio_images
-from egress_conformance.cluster.recipe import IMAGES, Recipe, missing, missing_tools
+from egress_conformance.cluster.recipe import HUB, IMAGES, Recipe, missing, missing_tools
 from egress_conformance.cluster.recipes import fortio, recipes
 from egress_conformance.cluster.versions import versions
 from egress_conformance.errors import UserError
@@ -104,6 +104,16 @@ def test_images_of_istio_have_one_tag() -> None:
 def test_the_cni_node_agent_is_an_image_of_istio_where_it_is_asked_for() -> None:
     assert istio_images("hub", "1", cni=False) == ("hub/pilot:1", "hub/proxyv2:1")
     assert istio_images("hub", "1", cni=True) == ("hub/pilot:1", "hub/proxyv2:1", "hub/install-cni:1")
+
+
+def test_no_node_has_the_cni_node_agent_before_it_is_asked_for() -> None:
+    wanted = recipes(versions(), "1.31")
+    preloaded = wanted.node.inputs["PRELOAD"].splitlines()
+    assert preloaded == [
+        *istio_images(HUB, wanted.istio_images.tag, cni=False),
+        *wanted.client.images,
+        *wanted.world.images,
+    ]
 
 
 def test_an_istio_nobody_knows_is_refused_with_those_that_exist() -> None:
