@@ -19,6 +19,9 @@ from egress_conformance.report.summary import told_folder
 from egress_conformance.waiting import wait_for
 from tests.cluster.conftest import Ended, Found, command
 
+# The first time the registry is compiled, of modules that nothing else needs.
+pytestmark = pytest.mark.timeout(900)
+
 HOST = "localhost:5000"
 CLIENT, WORLD = f"{HOST}/egress-client:1", f"{HOST}/egress-world:1"
 TEAM = "pull-secret-of-a-team"
