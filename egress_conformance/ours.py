@@ -17,7 +17,7 @@ from egress_conformance.mesh.mesh import OWNER_LABEL
 from egress_conformance.namespaces import SWEPT, Given, elsewhere
 from egress_conformance.options import Options
 from egress_conformance.own_namespace import MANAGED
-from egress_conformance.platform import make_provider
+from egress_conformance.platform import kind_provider, make_provider
 
 
 def _kind_clusters(options: Options) -> list[str]:
@@ -25,7 +25,7 @@ def _kind_clusters(options: Options) -> list[str]:
     if options.cluster is not None:
         return [options.cluster]
     if options.istio is not None:
-        return [KindProvider(istio=options.istio, nodes=options.node_count, istio_cni=options.istio_cni).cluster_name]
+        return [kind_provider(options).cluster_name]
     folder = cache_dir() / "clusters"
     return sorted(path.parent.name for path in folder.glob("*/record.json"))
 

@@ -118,6 +118,11 @@ def make_provider(options: Options) -> Provider:
             world_image=options.world_image or "",
             namespaces=options.names,
         )
+    return kind_provider(options)
+
+
+def kind_provider(options: Options) -> KindProvider:
+    """The kind cluster the user asked for."""
     return KindProvider(
         istio=options.istio,
         images=options.images,

@@ -1,9 +1,9 @@
 """The recipes: what each thing a cluster is made of is built from. The scripts are under images/."""
 
-import itertools
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-from egress_conformance.cluster.images import CNI_NODE_AGENT, ISTIO_IMAGES
+from egress_conformance.cluster.images import ISTIO_IMAGES, istio_images
 from egress_conformance.cluster.recipe import HUB, Recipe
 from egress_conformance.cluster.versions import IstioRow, Versions
 
@@ -41,7 +41,7 @@ def recipes(versions: Versions, istio: str) -> Recipes:
     row = versions.row(istio)
     debian = debian_image(versions, "debian-base", SMALL_DEBIAN)
     kind = _compiled(versions, "kind", f"compile kind {versions.kind}", 60, KIND=versions.kind)
-    compiled, istio_images = _istio(versions, row, istio, debian)
+    compiled, of_istio = _istio(versions, row, istio, debian)
     client = Recipe("client", "make the client's image", 2, "client", needs=(debian,), repositories=("client",))
     world = Recipe(
         name="world",
@@ -58,9 +58,11 @@ def recipes(versions: Versions, istio: str) -> Recipes:
         f"node-{istio}",
         f"preload a node with Istio {row.version}",
         base,
-        (istio_images, client, world),
+        (of_istio, client, world),
+        # The CNI node agent, 100 MB, is loaded into the nodes that want it (Node.load).
+        (*istio_images(HUB, of_istio.tag, cni=False), *client.images, *world.images),
     )
-    return Recipes(kind, compiled, istio_images, client, world, base, node)
+    return Recipes(kind, compiled, of_istio, client, world, base, node)
 
 
 def fortio(versions: Versions) -> Recipe:
@@ -136,17 +138,19 @@ def _kubernetes_node(versions: Versions, debian: Recipe, kind: Recipe) -> Recipe
         repositories=("node-base",),
     )
     commands = ("kube-apiserver", "kube-controller-manager", "kube-scheduler", "kube-proxy")
+    needs = (pods, etcd, coredns, pause)
+    names = (
+        " ".join(f"registry.k8s.io/{name}:{versions.kubernetes}" for name in commands),
+        f"registry.k8s.io/etcd:{versions.etcd_image}",
+        f"registry.k8s.io/coredns/coredns:{versions.coredns}",
+        f"registry.k8s.io/pause:{versions.pause}",
+    )
     return _preloaded(
         "node-kubernetes",
         f"preload a node with Kubernetes {versions.kubernetes}",
         node,
-        (pods, etcd, coredns, pause),
-        (
-            " ".join(f"registry.k8s.io/{name}:{versions.kubernetes}" for name in commands),
-            f"registry.k8s.io/etcd:{versions.etcd_image}",
-            f"registry.k8s.io/coredns/coredns:{versions.coredns}",
-            f"registry.k8s.io/pause:{versions.pause}",
-        ),
+        needs,
+        [f"{need.images[0]} {more}" for need, more in zip(needs, names, strict=True)],
     )
 
 
@@ -173,17 +177,14 @@ def debian_image(versions: Versions, name: str, packages: str) -> Recipe:
     )
 
 
-def _preloaded(name: str, what: str, node: Recipe, needs: tuple[Recipe, ...], names: tuple[str, ...] = ()) -> Recipe:
-    """A node image with further images in it; `names` are those the first of them have besides, in the node."""
-    # The CNI node agent, 100 MB, is loaded into the nodes that want it (Node.load).
-    images = [image for need in needs for image in need.images if f"/{CNI_NODE_AGENT}:" not in image]
-    lines = [f"{image} {more}".strip() for image, more in itertools.zip_longest(images, names, fillvalue="")]
+def _preloaded(name: str, what: str, node: Recipe, needs: tuple[Recipe, ...], images: Iterable[str]) -> Recipe:
+    """A node image with images of `needs` in it; after each come the names it has besides, in the node."""
     return Recipe(
         name,
         what,
         45,
         "preload",
-        inputs={"FROM": node.images[0], "PRELOAD": "\n".join(lines)},
+        inputs={"FROM": node.images[0], "PRELOAD": "\n".join(images)},
         needs=(node, *needs),
         repositories=(name,),
     )

@@ -126,11 +126,15 @@ class Found:
         assert engine is not None
         return Node(engine, f"{self.home.name}-control-plane")
 
-    def existing(self) -> list[str]:
-        """Options of a command to which this is somebody else's cluster, with the suite's images on its nodes."""
+    def existing(self, kubeconfig: Path | None = None) -> list[str]:
+        """Options of a command to which this is somebody else's cluster, with the suite's images on its nodes.
+
+        Args:
+            kubeconfig: with other credentials than the suite's own.
+        """
+        where = ["--kubeconfig", str(kubeconfig or self.info.kubeconfig), "--context", self.info.context]
         images = ["--client-image", self.info.client_image, "--world-image", self.info.world_image]
-        where = ["--provider", "existing", "--kubeconfig", self.info.kubeconfig, "--context", self.info.context]
-        return [*where, *images, "--allow-mesh-changes"]
+        return ["--provider", "existing", *where, *images, "--allow-mesh-changes"]
 
     def leftovers(self) -> list[str]:
         """What a run left that it should have removed; namespaces on their way out do not count."""

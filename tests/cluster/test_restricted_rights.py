@@ -45,10 +45,7 @@ class Restricted:
 
     def options(self) -> list[str]:
         """What is the same for all commands."""
-        info = self.found.info
-        images = ["--client-image", info.client_image, "--world-image", info.world_image]
-        where = ["--provider", "existing", "--kubeconfig", str(self.kubeconfig), "--context", info.context]
-        return [*where, *images, "--allow-mesh-changes", "--namespaces", ",".join(NAMES.given)]
+        return [*self.found.existing(self.kubeconfig), "--namespaces", ",".join(NAMES.given)]
 
     def command(self, name: str, *arguments: str) -> Ended:
         return command(name, *self.options(), *arguments)
